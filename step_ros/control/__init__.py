@@ -1,0 +1,1 @@
+"""A chunk of actions to a safe, timed joint trajectory; pure numpy."""

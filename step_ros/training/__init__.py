@@ -1,0 +1,1 @@
+"""Fits encoders, denoisers and predictors: one loop, one objective per network."""
