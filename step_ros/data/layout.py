@@ -1,0 +1,69 @@
+"""Where things lie in a LeRobotDataset v3.0 folder, and what a feature description looks like.
+
+The format allows many episodes per file. Here every episode has its own parquet and video files, numbered like
+the episode: nothing that is already on disk is ever rewritten but the small `meta/*.json` and `meta/tasks.parquet`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from step_ros.data.errors import DatasetError
+
+CODEBASE_VERSION = "v3.0"
+CHUNK_SIZE = 1000  # files per chunk folder
+
+INFO_PATH = "meta/info.json"
+STATS_PATH = "meta/stats.json"
+TASKS_PATH = "meta/tasks.parquet"
+EPISODES_PATH = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
+DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
+VIDEO_PATH = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
+
+FRAME_FEATURES: dict[str, dict[str, Any]] = {
+    "timestamp": {"dtype": "float32", "shape": [1], "names": None, "info": {"unit": "s"}},
+    "frame_index": {"dtype": "int64", "shape": [1], "names": None},
+    "episode_index": {"dtype": "int64", "shape": [1], "names": None},
+    "index": {"dtype": "int64", "shape": [1], "names": None},
+    "task_index": {"dtype": "int64", "shape": [1], "names": None},
+}
+"""Columns that every dataset has; filled by the writer, never by its caller."""
+
+ARRAY_DTYPES = ("float32", "float64", "int32", "int64", "bool")
+
+
+def file_location(episode: int) -> dict[str, int]:
+    """Chunk and file number of an episode's own files."""
+    chunk, file = divmod(episode, CHUNK_SIZE)
+    return {"chunk_index": chunk, "file_index": file}
+
+
+def is_video(feature: dict[str, Any]) -> bool:
+    return feature["dtype"] == "video"
+
+
+def check_features(features: dict[str, dict[str, Any]], file: Path | str) -> dict[str, dict[str, Any]]:
+    """Feature descriptions in the form stored on disk (shape as list, `names` always there).
+
+    Raises `DatasetError` on a reserved name, an unknown dtype or a shape that cannot be stored: vectors for
+    arrays, (height, width, 3) for videos.
+    """
+    checked = {}
+    for name, feature in features.items():
+        if name in FRAME_FEATURES:
+            raise DatasetError(
+                file, f"features.{name}", "a reserved name", "any name but " + ", ".join(FRAME_FEATURES)
+            )
+        dtype, shape = feature.get("dtype"), list(feature.get("shape", ()))
+        if dtype not in (*ARRAY_DTYPES, "video"):
+            raise DatasetError(file, f"features.{name}.dtype", dtype, ", ".join((*ARRAY_DTYPES, "video")))
+        fits = len(shape) == 3 and shape[2] == 3 if dtype == "video" else len(shape) == 1
+        if not fits or not all(isinstance(size, int | np.integer) and size > 0 for size in shape):
+            raise DatasetError(
+                file, f"features.{name}.shape", shape, "[n], or [height, width, 3] for a video"
+            )
+        checked[name] = {"names": None, **feature, "shape": [int(size) for size in shape]}
+    return checked
