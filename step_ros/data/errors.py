@@ -1,4 +1,4 @@
-"""The one exception of this room: a dataset on disk, or what is handed to the writer, is not what it should be."""
+"""The one exception of this room: a dataset, or what is to be written to one, is not as it should be."""
 
 from __future__ import annotations
 

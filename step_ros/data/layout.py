@@ -1,7 +1,7 @@
 """Where things lie in a LeRobotDataset v3.0 folder, and what a feature description looks like.
 
-The format allows many episodes per file. Here every episode has its own parquet and video files, numbered like
-the episode: nothing that is already on disk is ever rewritten but the small `meta/*.json` and `meta/tasks.parquet`.
+The format allows many episodes per file. Here every episode has its own parquet and video files, numbered
+like the episode: nothing on disk is ever rewritten but the small `meta/*.json` and `meta/tasks.parquet`.
 """
 
 from __future__ import annotations

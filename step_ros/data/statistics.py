@@ -22,13 +22,19 @@ def array_statistics(values: np.ndarray) -> Statistics:
 
 
 def image_statistics(frames: np.ndarray) -> Statistics:
-    """Per colour over frames (T, H, W, 3) uint8, scaled to [0, 1]: arrays (3, 1, 1); `count` counts frames."""
-    pixels = frames.reshape(-1, frames.shape[-1])
+    """Per colour over frames (T, H, W, 3) uint8, scaled to [0, 1]: (3, 1, 1); `count` counts frames.
+
+    From the histogram of each colour: exact, and several times faster than sums over all pixels.
+    """
+    levels = np.arange(256) / 255
+    colours = frames.reshape(-1, frames.shape[-1])
+    weights = np.stack([np.bincount(colour, minlength=256) for colour in colours.T]) / len(colours)
+    mean = weights @ levels
     values = {
-        "min": pixels.min(0) / 255,
-        "max": pixels.max(0) / 255,
-        "mean": pixels.mean(0) / 255,
-        "std": pixels.std(0) / 255,
+        "min": np.array([levels[w > 0][0] for w in weights]),
+        "max": np.array([levels[w > 0][-1] for w in weights]),
+        "mean": mean,
+        "std": np.sqrt((weights * (levels - mean[:, None]) ** 2).sum(1)),
     }
     return {name: value.reshape(-1, 1, 1) for name, value in values.items()} | {
         "count": np.array([len(frames)])

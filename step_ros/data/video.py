@@ -1,7 +1,7 @@
 """Camera frames to H.264 files and back.
 
-Frames are coded as RGB (x264's `rgb24` mode), not as YUV 4:2:0: on 96 x 96 renders halving the colour resolution
-costs more than all the rest (30 dB whatever the rate), and a policy sees uncompressed renders when it runs.
+Frames are coded as RGB (x264's `rgb24` mode), not as YUV 4:2:0: on 96 x 96 renders halving the colour
+resolution costs more than all the rest (30 dB at any rate), and a running policy sees uncompressed renders.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Writes episodes as a LeRobotDataset v3.0, one at a time, so that an interrupt never leaves a broken dataset.
+"""Writes episodes as a LeRobotDataset v3.0, one at a time; an interrupt never leaves a broken dataset.
 
-Every file is written beside its place and then moved there; `meta/info.json` comes last. It says how many episodes
-there are, so an episode exists from the moment that file is replaced and not before.
+Every file is written beside its place and then moved there; `meta/info.json` comes last. It says how many
+episodes there are, so an episode exists from the moment that file is replaced and not before.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ STATISTICS = ("min", "max", "mean", "std", "count")
 class DatasetWriter:
     """Creates a dataset at `root`, or opens the one that is there to add to it.
 
-    features: name -> {"dtype": "float32", "shape": (6,), "names": [...]} or {"dtype": "video", "shape": (H, W, 3)}.
+    features: name -> {"dtype": "float32", "shape": (6,), "names": [...]}, or for a camera
+        {"dtype": "video", "shape": (height, width, 3)}.
     units: name -> unit ("rad", "m", or one unit per dimension), stored in the feature's `info`.
     crf: quality of the videos, 0 (lossless) to 51.
     Raises `DatasetError` when what is there has another frame rate or other features, or is no dataset.
@@ -93,9 +94,9 @@ class DatasetWriter:
     ) -> None:
         """Adds one episode: for every feature an array (T, *shape) of its dtype (videos: uint8).
 
-        extras: further columns of the episode's row in `meta/episodes` (the seed, say); the same names in every
-        episode. Raises `DatasetError`, and leaves the dataset as it was, on missing or extra features, wrong
-        shape, dtype or length, or values that are not finite.
+        extras: further columns of the episode's row in `meta/episodes` (the seed, say); the same names in
+        every episode. Raises `DatasetError`, and leaves the dataset as it was, on missing or extra features,
+        wrong shape, dtype or length, or values that are not finite.
         """
         length = self._check_frames(frames)
         extras = dict(extras or {})
