@@ -1,0 +1,61 @@
+"""The joints of the SO-ARM101 and what each may do: position range, speed, largest step.
+
+The default ranges are those of the arm's URDF (`so101_new_calib.urdf`), the speed is the 12 V servo's
+without load (45 rpm). On hardware the elbow's hard stop lies at about 1.57 rad, inside the URDF range:
+give such limits yourself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from step_ros.control.errors import LimitsError
+
+JOINT_NAMES = ("shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_roll", "gripper")
+
+_LOWER = (-1.91986, -1.74533, -1.69, -1.65806, -2.74385, -0.174533)
+_UPPER = (1.91986, 1.74533, 1.69, 1.65806, 2.84121, 1.74533)
+_MAX_VELOCITY = (4.71,) * 6
+_MAX_STEP = (0.15,) * 6
+
+
+@dataclass(frozen=True)
+class JointLimits:
+    """What each joint may do; every array has shape (J,).
+
+    Attributes:
+        lower, upper: position range [rad].
+        max_velocity: largest speed of a trajectory point [rad/s], > 0.
+        max_step: largest change of position from one trajectory point to the next [rad], > 0.
+
+    Raises:
+        LimitsError: lengths differ, a value is not finite, or a range is empty.
+    """
+
+    lower: np.ndarray
+    upper: np.ndarray
+    max_velocity: np.ndarray
+    max_step: np.ndarray
+
+    def __post_init__(self) -> None:
+        size = np.size(self.lower)
+        for name in ("lower", "upper", "max_velocity", "max_step"):
+            values = np.array(getattr(self, name), dtype=float)
+            if values.shape != (size,):
+                raise LimitsError(f"joint limit '{name}' has shape {values.shape}, expected ({size},)")
+            if not np.isfinite(values).all():
+                raise LimitsError(f"joint limit '{name}' is {values.tolist()}, expected finite numbers")
+            values.flags.writeable = False
+            object.__setattr__(self, name, values)
+        if not (self.lower < self.upper).all():
+            raise LimitsError(f"lower {self.lower.tolist()} must lie below upper {self.upper.tolist()}")
+        for name in ("max_velocity", "max_step"):
+            if not (getattr(self, name) > 0).all():
+                raise LimitsError(f"joint limit '{name}' is {getattr(self, name).tolist()}, expected > 0")
+
+    @classmethod
+    def so101(cls) -> JointLimits:
+        """The SO-ARM101's own limits, in the order of `JOINT_NAMES`."""
+        return cls(np.array(_LOWER), np.array(_UPPER), np.array(_MAX_VELOCITY), np.array(_MAX_STEP))
