@@ -1,0 +1,30 @@
+# The pip lane: everything in .venv, no ROS 2 needed. With a sourced ROS 2 use `colcon build` (see README.md).
+VENV := .venv
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+READY := $(VENV)/.ready
+
+# A sourced ROS 2 would put its own rclpy in front of the pinned wheels.
+unexport PYTHONPATH AMENT_PREFIX_PATH LD_LIBRARY_PATH RMW_IMPLEMENTATION
+
+.PHONY: setup demo test lint clean
+
+setup: $(READY)
+
+$(READY): requirements.txt setup.py package.xml scripts/setup.sh
+	scripts/setup.sh "$(PYTHON)" "$(VENV)"
+	touch "$@"
+
+demo: $(READY)
+	$(VENV)/bin/step-ros demo $(DEMO_ARGS)
+
+test: $(READY)
+	$(VENV)/bin/python -m pytest $(TEST_ARGS)
+
+lint: $(READY)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+# Keeps .venv/, data/ and runs/: they are expensive to make again.
+clean:
+	rm -rf build install log demo_out *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find step_ros test launch -name __pycache__ -prune -exec rm -rf {} +
