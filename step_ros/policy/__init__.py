@@ -1,1 +1,1 @@
-"""Observations to a chunk of actions: networks, noise schedule, samplers, warm starts, checkpoints, engines."""
+"""Observations to a chunk of actions: networks, noise schedule, solvers, warm starts, engines."""

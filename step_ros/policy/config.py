@@ -1,0 +1,210 @@
+"""What a checkpoint is: its inputs, outputs, networks and noise schedule, as written in `config.json`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from step_ros.policy.errors import ConfigError
+from step_ros.policy.settings import Settings
+from step_ros.policy.validation import check_fields, from_dict, rule, setting
+
+FORMAT_VERSION = 1
+STATE = "observation.state"
+ENVIRONMENT_STATE = "observation.environment_state"
+IMAGES = "observation.images."
+ACTION = "action"
+
+__all__ = [
+    "ACTION",
+    "ENVIRONMENT_STATE",
+    "FORMAT_VERSION",
+    "IMAGES",
+    "STATE",
+    "EncoderConfig",
+    "PolicyConfig",
+]
+__all__ += ["PredictorConfig", "Settings"]
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderConfig:
+    """Size of the image encoder (one network per camera)."""
+
+    channels: int = setting(32, "channels of each convolution", low=1, high=1024)
+    keypoints: int = setting(32, "key points of the spatial soft-max", low=1, high=1024)
+    feature_dim: int = setting(64, "features per camera and frame", low=1, high=4096)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictorConfig:
+    """Size and form of the spatiotemporal consistency predictor (paper Section 3.2)."""
+
+    variant: str = setting(
+        "paper",
+        "paper: past actions ask, observations answer; official: the released code's network",
+        choices=("paper", "official"),
+    )
+    width: int = setting(128, "embedding width", low=2, high=4096)
+    blocks: int = setting(2, "cross-attention blocks", low=1, high=32)
+    heads: int = setting(4, "attention heads", low=1, high=64)
+    feedforward: int = setting(1280, "hidden width of each feed-forward layer", low=1, high=16384)
+    dropout: float = setting(0.0, "dropout while training", low=0.0, high=0.9)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.width % (2 * self.heads):
+            raise ConfigError("width", self.width, f"a multiple of twice heads ({2 * self.heads})")
+
+
+@dataclasses.dataclass(frozen=True)
+class PolicyConfig:
+    """Everything needed to rebuild a checkpoint's networks; equal to `config.json`.
+
+    Chunk index 0 is the action of the oldest observation frame; indices `n_obs_steps - 1` and later are
+    executed.
+    """
+
+    input_features: dict[str, tuple[int, ...]] = dataclasses.field(
+        metadata=rule("shape of each input; images are (height, width, 3)", low=1)
+    )
+    action_names: tuple[str, ...] = dataclasses.field(metadata=rule("one name per action dimension"))
+    format_version: int = setting(
+        FORMAT_VERSION, "version of this file's layout", low=FORMAT_VERSION, high=FORMAT_VERSION
+    )
+    fps: float = setting(30.0, "control rate of the training data, Hz", low=0.1, high=1000.0)
+    n_obs_steps: int = setting(2, "observation frames To", low=1, high=32)
+    horizon: int = setting(16, "actions per chunk Tp", low=2, high=512)
+    n_action_steps: int = setting(
+        8, "actions executed per cycle in training, and length of the history Ta", low=1, high=512
+    )
+    num_train_timesteps: int = setting(100, "noise levels of the forward process", low=2, high=1000)
+    beta_schedule: str = setting(
+        "squaredcos_cap_v2",
+        "noise schedule, by its name in diffusers",
+        choices=("squaredcos_cap_v2", "linear", "scaled_linear"),
+    )
+    prediction_type: str = setting("epsilon", "what the denoiser returns", choices=("epsilon", "sample"))
+    down_dims: tuple[int, ...] = setting((64, 128, 256), "channels of the U-Net's levels", low=1, high=8192)
+    kernel_size: int = setting(5, "kernel of the U-Net's convolutions, odd", low=1, high=31)
+    n_groups: int = setting(8, "groups of the U-Net's group norms", low=1, high=1024)
+    diffusion_step_embed_dim: int = setting(128, "width of the timestep embedding, even", low=4, high=4096)
+    use_film_scale_modulation: bool = setting(True, "FiLM scales as well as shifts")
+    encoder: EncoderConfig = dataclasses.field(
+        default_factory=EncoderConfig, metadata=rule("image encoder, one per camera")
+    )
+    predictor: PredictorConfig | None = dataclasses.field(
+        default_factory=PredictorConfig, metadata=rule("predictor, or null when none has been trained")
+    )
+    defaults: dict[str, Any] = dataclasses.field(
+        default_factory=dict, metadata=rule("run-time settings that this checkpoint recommends")
+    )
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        self._check_inputs()
+        if not self.action_names or len(set(self.action_names)) != len(self.action_names):
+            raise ConfigError("action_names", self.action_names, "at least one name, none twice")
+        if self.horizon % 2 ** (len(self.down_dims) - 1) or not self.down_dims:
+            raise ConfigError("horizon", self.horizon, "a multiple of 2^(levels of down_dims - 1)")
+        if any(channels % self.n_groups for channels in self.down_dims):
+            raise ConfigError("down_dims", self.down_dims, f"multiples of n_groups ({self.n_groups})")
+        if self.kernel_size % 2 == 0:
+            raise ConfigError("kernel_size", self.kernel_size, "an odd number")
+        if self.diffusion_step_embed_dim % 2:
+            raise ConfigError("diffusion_step_embed_dim", self.diffusion_step_embed_dim, "an even number")
+        if self.n_action_steps > self.longest_execution:
+            raise ConfigError(
+                "n_action_steps", self.n_action_steps, f"at most {self.longest_execution} (Tp - To + 1)"
+            )
+        try:
+            self.check(self.settings())
+        except ConfigError as error:
+            raise error.located("", "defaults") from None
+
+    def _check_inputs(self) -> None:
+        if not self.input_features:
+            raise ConfigError(
+                "input_features", {}, f"at least one of {STATE}, {ENVIRONMENT_STATE}, {IMAGES}<camera>"
+            )
+        for name, shape in self.input_features.items():
+            if name in (STATE, ENVIRONMENT_STATE):
+                if len(shape) != 1:
+                    raise ConfigError(f"input_features[{name}]", shape, "a shape (size,)")
+            elif not (name.startswith(IMAGES) and len(name) > len(IMAGES)):
+                raise ConfigError(
+                    "input_features", name, f"names {STATE}, {ENVIRONMENT_STATE}, {IMAGES}<camera>"
+                )
+            elif len(shape) != 3 or shape[2] != 3 or min(shape[:2]) < 16:
+                raise ConfigError(
+                    f"input_features[{name}]", shape, "a shape (height, width, 3), sides at least 16"
+                )
+
+    @property
+    def action_dim(self) -> int:
+        return len(self.action_names)
+
+    @property
+    def longest_execution(self) -> int:
+        """Actions of a chunk that lie at or after the newest observation: Tp - To + 1."""
+        return self.horizon - self.n_obs_steps + 1
+
+    @property
+    def image_names(self) -> tuple[str, ...]:
+        return tuple(name for name in self.input_features if name.startswith(IMAGES))
+
+    @property
+    def vector_names(self) -> tuple[str, ...]:
+        """Inputs that are plain vectors, robot state first."""
+        return tuple(name for name in (STATE, ENVIRONMENT_STATE) if name in self.input_features)
+
+    @property
+    def feature_dim(self) -> int:
+        """Width F of one observation frame after `encode`: state, cameras in order, environment state."""
+        vectors = sum(self.input_features[name][0] for name in self.vector_names)
+        return vectors + self.encoder.feature_dim * len(self.image_names)
+
+    def settings(self, **changes: object) -> Settings:
+        """Run-time settings: `changes` over this checkpoint's `defaults` over the package's."""
+        levels = self.num_train_timesteps
+        base = Settings(
+            action_steps=self.n_action_steps,
+            entry_timestep=min(Settings.entry_timestep, levels - 1),
+            cold_start_steps=min(Settings.cold_start_steps, levels),
+        )
+        return base.changed(**{**self.defaults, **changes})
+
+    def check(self, settings: Settings) -> None:
+        """Raise ConfigError when settings do not fit this checkpoint's horizon or noise levels."""
+        top = self.num_train_timesteps - 1
+        limits = {
+            "action_steps": (settings.action_steps, self.longest_execution),
+            "entry_timestep": (settings.entry_timestep, top),
+            "num_inference_steps": (settings.num_inference_steps, top + 1),
+            "cold_start_steps": (settings.cold_start_steps, top + 1),
+            "timesteps": (max(settings.timesteps or (0,)), top),
+        }
+        for name, (value, limit) in limits.items():
+            if value > limit:
+                raise ConfigError(name, getattr(settings, name), f"at most {limit} for this checkpoint")
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, source: str | Path = "") -> PolicyConfig:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ConfigError: for text that is not JSON, unknown or missing fields, wrong types or values.
+        """
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ConfigError("content", f"invalid JSON ({error})", "a JSON object", source) from None
+        return from_dict(cls, data, source)
