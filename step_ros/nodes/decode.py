@@ -1,0 +1,105 @@
+"""ROS messages to arrays, in the units and order of the package; anything odd is refused with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from builtin_interfaces.msg import Duration, Time
+from sensor_msgs.msg import CompressedImage, Image, JointState
+from trajectory_msgs.msg import JointTrajectory
+
+from step_ros.control.follower import TrajectoryCommand, TrajectoryPoint
+
+_COLOURS = {
+    "rgb8": (3, None),
+    "bgr8": (3, cv2.COLOR_BGR2RGB),
+    "rgba8": (4, cv2.COLOR_RGBA2RGB),
+    "bgra8": (4, cv2.COLOR_BGRA2RGB),
+}
+
+
+class MessageError(Exception):
+    """A message that cannot be used; says which field, what was found and what is accepted."""
+
+
+def seconds(time: Time | Duration) -> float:
+    """A stamp or duration in seconds; a stamp of today is exact to 0.3 microseconds."""
+    return time.sec + 1e-9 * time.nanosec
+
+
+def image(message: Image | CompressedImage, height: int, width: int) -> np.ndarray:
+    """An image message as RGB (height, width, 3) uint8.
+
+    A larger image of the same aspect ratio is reduced by averaging areas.
+
+    Raises:
+        MessageError: unknown encoding, empty, data that do not fit the stated size, or another aspect ratio.
+    """
+    pixels = _compressed(message) if isinstance(message, CompressedImage) else _raw(message)
+    found = pixels.shape[:2]
+    if found == (height, width):
+        return pixels
+    if found[0] * width != found[1] * height or found[0] < height:
+        raise MessageError(
+            f"image is {found[1]}x{found[0]}, accepted: {width}x{height} or larger with that aspect ratio"
+        )
+    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def _raw(message: Image) -> np.ndarray:
+    if message.encoding not in _COLOURS:
+        raise MessageError(f"image encoding is '{message.encoding}', accepted: {', '.join(_COLOURS)}")
+    channels, conversion = _COLOURS[message.encoding]
+    height, width, step = message.height, message.width, message.step
+    if not height or not width:
+        raise MessageError(f"image is empty ({width}x{height})")
+    if step < width * channels:
+        raise MessageError(f"image step is {step} bytes, accepted: at least {width * channels}")
+    if len(message.data) != step * height:
+        raise MessageError(f"image has {len(message.data)} bytes, accepted: step x height = {step * height}")
+    rows = np.frombuffer(message.data, np.uint8).reshape(height, step)
+    pixels = rows[:, : width * channels].reshape(height, width, channels)
+    return pixels.copy() if conversion is None else cv2.cvtColor(pixels, conversion)
+
+
+def _compressed(message: CompressedImage) -> np.ndarray:
+    data = np.frombuffer(message.data, np.uint8)
+    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if pixels is None:
+        raise MessageError(f"compressed image ('{message.format}', {data.size} bytes) cannot be decoded")
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+
+
+def joint_positions(message: JointState, joint_names: Sequence[str]) -> np.ndarray:
+    """Positions (J,) [rad] of the named joints; other joints in the message do not matter.
+
+    Raises:
+        MessageError: a joint is missing or named twice, sizes differ, or a position is not finite.
+    """
+    names = list(message.name)
+    if len(message.position) != len(names):
+        raise MessageError(f"joint state has {len(message.position)} positions for {len(names)} names")
+    missing = [name for name in joint_names if name not in names]
+    if missing:
+        raise MessageError(
+            f"joint state lacks {', '.join(missing)}; it has {', '.join(names) or 'no joints'}"
+        )
+    twice = [name for name in joint_names if names.count(name) > 1]
+    if twice:
+        raise MessageError(f"joint state names {', '.join(twice)} more than once")
+    positions = np.array([message.position[names.index(name)] for name in joint_names])
+    if not np.isfinite(positions).all():
+        bad = [name for name, value in zip(joint_names, positions, strict=True) if not np.isfinite(value)]
+        raise MessageError(f"joint state position of {', '.join(bad)} is not finite")
+    return positions
+
+
+def trajectory_command(message: JointTrajectory) -> TrajectoryCommand:
+    """A trajectory message for `TrajectoryFollower.accept`, which checks it."""
+    points = [
+        TrajectoryPoint(seconds(p.time_from_start), p.positions, p.velocities, p.accelerations, p.effort)
+        for p in message.points
+    ]
+    return TrajectoryCommand(tuple(message.joint_names), seconds(message.header.stamp), points)
