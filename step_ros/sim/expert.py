@@ -1,0 +1,160 @@
+"""The scripted expert: plans one pick-and-place in joint space with `mink` and plays it back tick by tick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import mink
+import mujoco
+import numpy as np
+
+from step_ros.control.joints import JOINT_NAMES
+from step_ros.sim.arm import CUBE_HALF, GRASP_CLEARANCE, GRASP_SITE, arm_spec
+from step_ros.sim.task import PAN_AXIS_X, yaw_of
+from step_ros.sim.world import CONTROL_RATE, World
+
+JAW_OPEN, JAW_CLOSED, JAW_RELEASED = 0.9, 0.05, 0.75
+HOVER = 0.06
+"""Height (m) of the grasp point above the object before and after a grasp: higher, the wrist cannot point down."""
+GRASP_HEIGHT = CUBE_HALF - 0.002
+RELEASE_GAP = 0.002
+IK_TOLERANCE = 0.004
+_IK_ITERATIONS = 60
+
+
+@dataclass(frozen=True)
+class Waypoint:
+    """Where the grasp point is to be, jaw angle, and how long the way there takes."""
+
+    position: np.ndarray
+    yaw: float
+    jaw: float
+    seconds: float
+
+
+class UnreachableError(RuntimeError):
+    """No arm posture puts the grasp point where the plan wants it."""
+
+
+class Expert:
+    """Plans from the world's present state; `action()` gives the set points of one tick after the other.
+
+    Raises:
+        UnreachableError: inverse kinematics misses a waypoint by more than IK_TOLERANCE.
+    """
+
+    def __init__(self, world: World):
+        self._path = self._plan(world)
+        self._tick = 0
+
+    @property
+    def done(self) -> bool:
+        """The whole plan has been played."""
+        return self._tick >= len(self._path)
+
+    def action(self) -> np.ndarray:
+        """Joint set points (6,) rad to be reached at the end of this tick; the last ones once the plan is done."""
+        action = self._path[min(self._tick, len(self._path) - 1)]
+        self._tick += 1
+        return action.copy()
+
+    def __len__(self) -> int:
+        return len(self._path)
+
+    def _plan(self, world: World) -> np.ndarray:
+        arm = _ArmIk(world.joint_positions)
+        poses = world.object_poses
+        path = [world.joint_positions]
+        start = arm.grasp_position()
+        yaw = arm.jaw_yaw()
+        for waypoint in _waypoints(poses, world, start, yaw):
+            ticks = max(1, round(waypoint.seconds * CONTROL_RATE))
+            before, yaw_before, jaw_before = start, yaw, path[-1][-1]
+            for share in _minimum_jerk(ticks):
+                position = before + share * (waypoint.position - before)
+                joints = arm.solve(position, yaw_before + share * (waypoint.yaw - yaw_before))
+                path.append(np.append(joints, jaw_before + share * (waypoint.jaw - jaw_before)))
+            start, yaw = waypoint.position, waypoint.yaw
+        return np.stack(path[1:])
+
+
+def _waypoints(poses: np.ndarray, world: World, start: np.ndarray, start_yaw: float) -> list[Waypoint]:
+    cube, place = poses[0, :3], world.task.place_position(poses)
+    pick_yaw = _nearest_quarter_turn(yaw_of(poses[0]), _radial_yaw(cube))
+    wanted = world.task.place_yaw(poses)
+    place_yaw = (
+        pick_yaw + _radial_yaw(place) - _radial_yaw(cube)
+        if wanted is None
+        else _nearest_quarter_turn(wanted, _radial_yaw(place))
+    )
+    at_cube = np.array([*cube[:2], GRASP_HEIGHT])
+    # Closing pushes the cube against the fixed finger, so the held cube sits that much off the grasp point.
+    shift = GRASP_CLEARANCE * np.array([np.cos(place_yaw), np.sin(place_yaw), 0.0])
+    at_place = place + shift + (0.0, 0.0, GRASP_HEIGHT - CUBE_HALF + RELEASE_GAP)
+    up = np.array([0.0, 0.0, HOVER])
+    return [
+        Waypoint(at_cube + up, pick_yaw, JAW_OPEN, _transit_seconds(start, at_cube + up)),
+        Waypoint(at_cube, pick_yaw, JAW_OPEN, 0.6),
+        Waypoint(at_cube, pick_yaw, JAW_CLOSED, 0.5),
+        Waypoint(at_cube + up, pick_yaw, JAW_CLOSED, 0.6),
+        Waypoint(at_place + up, place_yaw, JAW_CLOSED, _transit_seconds(at_cube, at_place)),
+        Waypoint(at_place, place_yaw, JAW_CLOSED, 0.6),
+        Waypoint(at_place, place_yaw, JAW_RELEASED, 0.4),
+        Waypoint(at_place + up, place_yaw, JAW_RELEASED, 0.6),
+        Waypoint(at_place + up, place_yaw, JAW_RELEASED, 0.4),
+    ]
+
+
+def _transit_seconds(start: np.ndarray, end: np.ndarray) -> float:
+    """About 0.2 m/s on average, but never rushed."""
+    return 0.5 + float(np.linalg.norm(end - start)) / 0.3
+
+
+def _radial_yaw(position: np.ndarray) -> float:
+    return float(np.arctan2(position[1], position[0] - PAN_AXIS_X))
+
+
+def _nearest_quarter_turn(yaw: float, reference: float) -> float:
+    """A cube looks the same every quarter turn: the yaw nearest to `reference`."""
+    return reference + (yaw - reference + np.pi / 4) % (np.pi / 2) - np.pi / 4
+
+
+def _minimum_jerk(ticks: int) -> np.ndarray:
+    share = np.arange(1, ticks + 1) / ticks
+    return share**3 * (10 - 15 * share + 6 * share**2)
+
+
+class _ArmIk:
+    """Position first, then a gripper that points down with the wanted yaw, within the joint limits."""
+
+    def __init__(self, joint_positions: np.ndarray):
+        self.model = arm_spec().compile()
+        self.configuration = mink.Configuration(self.model, q=joint_positions.copy())
+        self._task = mink.FrameTask(GRASP_SITE, "site", position_cost=1.0, orientation_cost=0.02)
+        self._jaw = mink.PostureTask(self.model, cost=[0, 0, 0, 0, 0, 1.0])
+        self._jaw.set_target_from_configuration(self.configuration)
+        self._limits = [mink.ConfigurationLimit(self.model)]
+
+    def grasp_position(self) -> np.ndarray:
+        return self.configuration.get_transform_frame_to_world(GRASP_SITE, "site").translation()
+
+    def jaw_yaw(self) -> float:
+        """World yaw (rad) of the direction in which the jaw opens."""
+        opening = self.configuration.get_transform_frame_to_world(GRASP_SITE, "site").rotation().as_matrix()[:, 0]
+        return float(np.arctan2(opening[1], opening[0]))
+
+    def solve(self, position: np.ndarray, yaw: float) -> np.ndarray:
+        """The five arm joints (rad) that put the grasp point at `position` (m)."""
+        rotation = mink.SO3.from_z_radians(yaw)
+        self._task.set_target(mink.SE3.from_rotation_and_translation(rotation, position))
+        for _ in range(_IK_ITERATIONS):
+            velocity = mink.solve_ik(
+                self.configuration, [self._task, self._jaw], 1.0, "daqp", damping=1e-6, limits=self._limits
+            )
+            self.configuration.integrate_inplace(velocity, 1.0)
+            if np.abs(velocity).max() < 1e-4:
+                break
+        miss = float(np.linalg.norm(self.grasp_position() - position))
+        if miss > IK_TOLERANCE:
+            raise UnreachableError(f"grasp point {np.round(position, 3)} m missed by {1000 * miss:.1f} mm")
+        return self.configuration.q[: len(JOINT_NAMES) - 1].copy()

@@ -1,0 +1,39 @@
+"""Task: put the red cube onto the green one."""
+
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+
+from step_ros.sim.arm import CUBE_HALF
+from step_ros.sim.task import Task, add_cube, cube_features, draw_apart, draw_cube_pose, yaw_of
+
+
+class StackCube(Task):
+    """Success: the red cube rests on the green one, centres within a cube's half edge of each other."""
+
+    name = "stack_cube"
+    instruction = "Put the red cube onto the green cube."
+    objects = ("cube", "base_cube")
+
+    def add_objects(self, spec: mujoco.MjSpec) -> None:
+        add_cube(spec, "cube", (0.80, 0.12, 0.10, 1.0))
+        add_cube(spec, "base_cube", (0.10, 0.60, 0.20, 1.0))
+
+    def sample(self, rng: np.random.Generator) -> np.ndarray:
+        cube = draw_cube_pose(rng)
+        return np.stack([cube, draw_apart(rng, cube, distance=0.09)])
+
+    def place_position(self, poses: np.ndarray) -> np.ndarray:
+        return poses[1, :3] + (0.0, 0.0, 2 * CUBE_HALF)
+
+    def place_yaw(self, poses: np.ndarray) -> float | None:
+        return yaw_of(poses[1])
+
+    def achieved(self, poses: np.ndarray) -> bool:
+        offset = poses[0, :3] - self.place_position(poses)
+        return bool(np.linalg.norm(offset[:2]) < CUBE_HALF and abs(offset[2]) < 0.004)
+
+    def environment_state(self, poses: np.ndarray) -> np.ndarray:
+        """Red cube x, y, z, cos 4 yaw, sin 4 yaw; green cube the same: (10,)."""
+        return np.concatenate([cube_features(poses[0]), cube_features(poses[1])])

@@ -1,0 +1,195 @@
+"""The MuJoCo world: arm, table, task objects and cameras, for lock-step rollouts and for the ROS bridge alike."""
+
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+
+from step_ros.control.joints import JOINT_NAMES
+from step_ros.sim.arm import arm_spec
+from step_ros.sim.cameras import CAMERAS, POLICY_CAMERAS, add_cameras
+from step_ros.sim.pick_place import PickPlace
+from step_ros.sim.stack_cube import StackCube
+from step_ros.sim.task import GRIPPER_OPEN, Task
+
+TASKS: dict[str, type[Task]] = {task.name: task for task in (PickPlace, StackCube)}
+
+CONTROL_RATE = 30
+SUBSTEPS = 16
+TIMESTEP = 1.0 / (CONTROL_RATE * SUBSTEPS)
+HOLD_SUBSTEPS = CONTROL_RATE * SUBSTEPS // 2
+"""Success must last this long: half a second."""
+
+# Gripper pointing down, open, 10 cm above the table; starts vary around it.
+HOME = np.array([0.0, -0.55, 0.55, 1.45, 0.0, 0.9])
+HOME_SPREAD = 0.03
+
+
+class World:
+    """One arm, one task. Same seed, same episode, bit for bit.
+
+    Args:
+        task: a name in TASKS.
+        servo: a name in step_ros.sim.servo.SERVOS.
+        image_size: (height, width) in pixels of what `render` returns.
+
+    Raises:
+        ValueError: unknown task or servo.
+    """
+
+    cameras: tuple[str, ...] = tuple(POLICY_CAMERAS)
+
+    def __init__(
+        self, task: str = "pick_place", servo: str = "sts3215", image_size: tuple[int, int] = (96, 96)
+    ):
+        if task not in TASKS:
+            raise ValueError(f"task: found {task!r}, accepted: {', '.join(TASKS)}")
+        self.task = TASKS[task]()
+        self.image_size = image_size
+        self.model = _scene(self.task, servo, image_size).compile()
+        self.data = mujoco.MjData(self.model)
+        self._joint_addresses = np.array([self.model.joint(name).qposadr[0] for name in JOINT_NAMES])
+        self._velocity_addresses = np.array([self.model.joint(name).dofadr[0] for name in JOINT_NAMES])
+        self._gripper_address = self.model.joint("gripper").qposadr[0]
+        self._renderer: mujoco.Renderer | None = None
+        self.reset(0)
+
+    @property
+    def objects(self) -> tuple[str, ...]:
+        """Names of the task's objects, in the order of `object_poses`."""
+        return self.task.objects
+
+    def reset(self, seed: int) -> None:
+        """Start the episode that belongs to `seed`."""
+        rng = np.random.default_rng(seed)
+        poses = self.task.sample(rng)
+        joints = HOME + rng.uniform(-HOME_SPREAD, HOME_SPREAD, len(JOINT_NAMES))
+        self.set_state(joints, poses)
+        self.command(joints)
+
+    def set_state(self, joint_positions: np.ndarray, object_poses: np.ndarray) -> None:
+        """Put everything at rest in the given state: joints (6,) rad, object poses (n, 7)."""
+        mujoco.mj_resetData(self.model, self.data)
+        self.data.qpos[self._joint_addresses] = joint_positions
+        for name, pose in zip(self.objects, object_poses, strict=True):
+            body = self.model.body(name)
+            if body.mocapid[0] >= 0:
+                self.data.mocap_pos[body.mocapid[0]] = pose[:3]
+                self.data.mocap_quat[body.mocapid[0]] = pose[3:]
+            else:
+                address = self.model.joint(name).qposadr[0]
+                self.data.qpos[address : address + 7] = pose
+        self._held_substeps = 0
+        self.data.ctrl[:] = joint_positions
+        mujoco.mj_forward(self.model, self.data)
+
+    def command(self, positions: np.ndarray) -> None:
+        """Set the servos' set points (6,) rad, limited to the actuators' ranges."""
+        low, high = self.model.actuator_ctrlrange.T
+        self.data.ctrl[:] = np.clip(positions, low, high)
+
+    def advance(self, substeps: int) -> None:
+        """Simulate `substeps` of TIMESTEP with the present set points."""
+        for _ in range(substeps):
+            mujoco.mj_step(self.model, self.data)
+            self._held_substeps = self._held_substeps + 1 if self._achieved_now() else 0
+
+    def step(self, action: np.ndarray) -> None:
+        """One tick of 1/30 s: the set point goes linearly to `action` (6,) rad and reaches it at the tick's end."""
+        start = self.data.ctrl.copy()
+        for share in np.arange(1, SUBSTEPS + 1) / SUBSTEPS:
+            self.command(start + share * (action - start))
+            self.advance(1)
+
+    @property
+    def joint_positions(self) -> np.ndarray:
+        """Measured joint positions (6,) rad."""
+        return self.data.qpos[self._joint_addresses]
+
+    @property
+    def joint_velocities(self) -> np.ndarray:
+        """Measured joint velocities (6,) rad/s."""
+        return self.data.qvel[self._velocity_addresses]
+
+    @property
+    def object_poses(self) -> np.ndarray:
+        """Poses of the task's objects: (n, 7) x, y, z, quaternion w, x, y, z."""
+        bodies = [self.data.body(name) for name in self.objects]
+        return np.stack([np.concatenate([body.xpos, body.xquat]) for body in bodies])
+
+    @property
+    def time(self) -> float:
+        """Simulated seconds since the reset."""
+        return float(self.data.time)
+
+    @property
+    def success(self) -> bool:
+        """The task's test has held for half a second with the gripper open."""
+        return self._held_substeps >= HOLD_SUBSTEPS
+
+    def _achieved_now(self) -> bool:
+        # The cheap test first: this runs on every substep.
+        return self.data.qpos[self._gripper_address] > GRIPPER_OPEN and self.task.achieved(self.object_poses)
+
+    def render(self, camera: str) -> np.ndarray:
+        """What `camera` sees now: (H, W, 3) uint8 RGB. Raises ValueError for an unknown camera."""
+        if camera not in CAMERAS:
+            raise ValueError(f"camera: found {camera!r}, accepted: {', '.join(CAMERAS)}")
+        if self._renderer is None:
+            self._renderer = mujoco.Renderer(self.model, *self.image_size)
+            self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False
+            self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
+        self._renderer.update_scene(self.data, camera)
+        return self._renderer.render()
+
+    def camera_intrinsics(self, camera: str) -> tuple[float, float, float, float]:
+        """(fx, fy, cx, cy) in pixels of a camera at this world's image size."""
+        height, width = self.image_size
+        focal = 0.5 * height / np.tan(np.radians(CAMERAS[camera].fovy) / 2)
+        return focal, focal, (width - 1) / 2, (height - 1) / 2
+
+    def observation(self) -> dict[str, np.ndarray]:
+        """One frame of every observation under LeRobot's feature names."""
+        frame = {
+            "observation.state": self.joint_positions.astype(np.float32),
+            "observation.environment_state": self.task.environment_state(self.object_poses).astype(np.float32),
+        }
+        frame.update({f"observation.images.{camera}": self.render(camera) for camera in self.cameras})
+        return frame
+
+    def close(self) -> None:
+        """Free the renderer; EGL complains at exit otherwise."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+    def __enter__(self) -> World:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _scene(task: Task, servo: str, image_size: tuple[int, int]) -> mujoco.MjSpec:
+    spec = arm_spec(servo)
+    spec.option.timestep = TIMESTEP
+    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
+    spec.option.impratio = 10
+    spec.visual.global_.offheight = max(image_size[0], spec.visual.global_.offheight)
+    spec.visual.global_.offwidth = max(image_size[1], spec.visual.global_.offwidth)
+    spec.visual.quality.offsamples = 4
+    spec.visual.headlight.ambient = [0.45, 0.45, 0.45]
+    spec.visual.headlight.diffuse = [0.35, 0.35, 0.35]
+    spec.visual.headlight.specular = [0, 0, 0]
+    spec.worldbody.add_light(pos=[0.3, -0.3, 1.0], dir=[-0.1, 0.3, -1.0], diffuse=[0.5, 0.5, 0.5], castshadow=False)
+    spec.worldbody.add_geom(
+        name="table",
+        type=mujoco.mjtGeom.mjGEOM_PLANE,
+        size=[1.0, 1.0, 0.1],
+        rgba=[0.82, 0.80, 0.76, 1.0],
+        friction=[1.0, 0.005, 0.0005],
+    )
+    task.add_objects(spec)
+    add_cameras(spec)
+    return spec
