@@ -1,4 +1,4 @@
-"""Builds the package for colcon (ament_python) and for pip; what it says of itself is read from package.xml."""
+"""Builds the package for colcon (ament_python) and pip; what it says of itself comes from package.xml."""
 
 from pathlib import Path
 from xml.etree import ElementTree
@@ -35,7 +35,7 @@ setup(
         *installed_tree("config"),
         *installed_tree("models"),
     ],
-    # Nothing else: rosdep reads package.xml, pip reads requirements.txt, and neither may replace the other's rclpy.
+    # rosdep reads package.xml, the pip lane requirements.txt; neither may replace the other's rclpy.
     install_requires=["setuptools"],
     extras_require={"test": ["pytest"]},
     python_requires=">=3.10",

@@ -1,8 +1,11 @@
 """Starts /step on the SO-ARM101, with MuJoCo in the robot's place unless told otherwise.
 
-    ros2 launch step_ros so101.launch.py
+For example (`--show-args` lists every argument):
+
     ros2 launch step_ros so101.launch.py task:=stack_cube method:=ddim record:=run1_bag
     ros2 launch step_ros so101.launch.py hardware:=robot checkpoint:=/path/to/policy
+
+With hardware:=robot nothing but /step is started; see ROBOT_MUST_RUN for what it expects to find.
 """
 
 from launch import LaunchDescription
@@ -22,10 +25,10 @@ from launch_ros.substitutions import FindPackageShare
 SHARE = FindPackageShare("step_ros")
 TRAJECTORY_TOPIC = "/joint_trajectory_controller/joint_trajectory"
 ROBOT_MUST_RUN = (
-    "hardware:=robot starts only /step. Already running must be: a joint_trajectory_controller for the six joints on "
-    f"{TRAJECTORY_TOPIC}, a joint_state_broadcaster on /joint_states, and one image publisher for each camera "
-    "of the policy on <camera>/image_raw, all on one clock. The policies in models/ were trained in "
-    "simulation only."
+    "hardware:=robot starts only /step. Already running must be: a joint_trajectory_controller for the six "
+    f"joints that listens on {TRAJECTORY_TOPIC}, a joint_state_broadcaster on /joint_states, and for each "
+    "camera of the policy an image publisher on <camera>/image_raw, all stamped by one clock. The policies "
+    "that come with the package have seen simulation only."
 )
 
 ARGUMENTS = [
@@ -56,13 +59,13 @@ ARGUMENTS = [
         "autostart",
         default_value="true",
         choices=["true", "false"],
-        description="false: /step waits unconfigured for `ros2 lifecycle set /step configure` and `... activate`.",
+        description="false: /step waits for `ros2 lifecycle set /step configure`, then `activate`.",
     ),
     DeclareLaunchArgument(
         "use_sim_time",
         default_value="false",
         choices=["true", "false"],
-        description="Take the time of /step from /clock. The simulation stamps with wall time: false is right for it.",
+        description="Whether /step takes the time from /clock. The simulation here stamps with wall time.",
     ),
     DeclareLaunchArgument(
         "record",
@@ -93,7 +96,7 @@ def hardware_is(name: str) -> IfCondition:
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Arguments first: `ros2 launch step_ros so101.launch.py --show-args` lists them."""
+    """The arguments, then the bag, the simulated arm and the policy."""
     step = Node(
         package="step_ros",
         executable="step_node",

@@ -1,4 +1,4 @@
-"""Where launch files, configuration and shipped policies are: in the source tree, or installed by colcon or pip."""
+"""Where configuration, launch files and shipped policies are, in the source tree or installed."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pathlib import Path
 
 
 def share_path(*parts: str) -> Path:
-    """Return the path of a shared file or folder, for example `share_path("models", "policies", "pick_place")`.
+    """Return the path of a shared file or folder, such as `share_path("models", "policies", "pick_place")`.
 
-    The folder that holds package.xml is the share folder: the repository itself when the package runs from source
-    (editable or symlink install), else `<prefix>/share/step_ros` of the prefix the package is installed in.
+    The share folder is the one that holds package.xml: the repository when the package runs from source
+    (editable or symlink install), else `<prefix>/share/step_ros` of the prefix it is installed in.
 
     Raises:
         FileNotFoundError: the package was installed without its share folder.

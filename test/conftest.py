@@ -1,0 +1,33 @@
+"""What every test runs under: its own ROS domain, off the network, one thread, no display."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+DOMAINS = range(1, 102)
+"""Domain 0 is everyone's default; above 101 the ports of DDS meet Linux's ephemeral ones."""
+
+
+def _claim_domain() -> tuple[int, socket.socket]:
+    """A ROS domain that no other test run on this machine uses, held as long as the returned socket lives.
+
+    An abstract socket is taken by one process at a time, leaves no file, and is gone with the process.
+    """
+    for domain in DOMAINS:
+        claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            claim.bind(f"\0step_ros_test_domain_{domain}")
+        except OSError:
+            claim.close()
+            continue
+        return domain, claim
+    raise RuntimeError(f"all ROS domains from {DOMAINS[0]} to {DOMAINS[-1]} are in use by test runs")
+
+
+# At import, before any test module imports rclpy, mujoco or torch. No test may reach a robot on the network.
+_domain, _claim = _claim_domain()
+os.environ["ROS_DOMAIN_ID"] = str(_domain)
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+os.environ.setdefault("MUJOCO_GL", "egl")
+os.environ["OMP_NUM_THREADS"] = "1"

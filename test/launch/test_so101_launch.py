@@ -1,0 +1,75 @@
+"""so101.launch.py, started for real: the simulated arm and the policy come up and a chunk goes out."""
+
+from __future__ import annotations
+
+import time
+import unittest
+
+import pytest
+
+pytest.importorskip(
+    "launch_testing",
+    reason="launch_testing comes with a ROS 2 distribution, not from PyPI",
+    exc_type=ImportError,
+)
+
+import launch_testing
+import launch_testing.actions
+import launch_testing.asserts
+import rclpy
+from ament_index_python.packages import PackageNotFoundError, get_package_share_path
+from launch import LaunchDescription
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from trajectory_msgs.msg import JointTrajectory
+
+from step_ros.control.joints import JOINT_NAMES
+
+try:
+    SHARE = get_package_share_path("step_ros")
+except PackageNotFoundError as missing:
+    pytest.skip(
+        f"launch finds step_ros only after `colcon build` and `. install/setup.sh`: {missing}",
+        allow_module_level=True,
+    )
+
+TOPIC = "/joint_trajectory_controller/joint_trajectory"
+PATIENCE = 120.0
+"""Seconds until the first chunk: a slow machine loads torch and compiles the engine in this time."""
+
+
+@pytest.mark.launch_test
+def generate_test_description() -> LaunchDescription:
+    """The launch file with its default arguments."""
+    launch_file = PythonLaunchDescriptionSource(str(SHARE / "launch" / "so101.launch.py"))
+    return LaunchDescription([IncludeLaunchDescription(launch_file), launch_testing.actions.ReadyToTest()])
+
+
+class TestChunkArrives(unittest.TestCase):
+    """While the launched processes run."""
+
+    def setUp(self) -> None:
+        rclpy.init()
+        self.node = rclpy.create_node("test_so101_launch")
+
+    def tearDown(self) -> None:
+        self.node.destroy_node()
+        rclpy.shutdown()
+
+    def test_a_chunk_of_all_joints_reaches_the_controllers_topic(self) -> None:
+        received: list[JointTrajectory] = []
+        self.node.create_subscription(JointTrajectory, TOPIC, received.append, 1)
+        deadline = time.monotonic() + PATIENCE
+        while not received and time.monotonic() < deadline:
+            rclpy.spin_once(self.node, timeout_sec=0.5)
+        self.assertTrue(received, f"nothing on {TOPIC} within {PATIENCE} s")
+        self.assertEqual(sorted(received[0].joint_names), sorted(JOINT_NAMES))
+        self.assertGreater(len(received[0].points), 1)
+
+
+@launch_testing.post_shutdown_test()
+class TestShutdown(unittest.TestCase):
+    """After launch has interrupted them."""
+
+    def test_every_process_ends_cleanly(self, proc_info: launch_testing.ProcInfoHandler) -> None:
+        launch_testing.asserts.assertExitCodes(proc_info)
