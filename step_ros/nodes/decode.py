@@ -8,9 +8,6 @@ import cv2
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
 from sensor_msgs.msg import CompressedImage, Image, JointState
-from trajectory_msgs.msg import JointTrajectory
-
-from step_ros.control.follower import TrajectoryCommand, TrajectoryPoint
 
 _COLOURS = {
     "rgb8": (3, None),
@@ -94,12 +91,3 @@ def joint_positions(message: JointState, joint_names: Sequence[str]) -> np.ndarr
         bad = [name for name, value in zip(joint_names, positions, strict=True) if not np.isfinite(value)]
         raise MessageError(f"joint state position of {', '.join(bad)} is not finite")
     return positions
-
-
-def trajectory_command(message: JointTrajectory) -> TrajectoryCommand:
-    """A trajectory message for `TrajectoryFollower.accept`, which checks it."""
-    points = [
-        TrajectoryPoint(seconds(p.time_from_start), p.positions, p.velocities, p.accelerations, p.effort)
-        for p in message.points
-    ]
-    return TrajectoryCommand(tuple(message.joint_names), seconds(message.header.stamp), points)

@@ -1,0 +1,47 @@
+"""A thread of its own for the policy, so that the executor goes on taking messages while it thinks."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class InferenceWorker(Generic[T]):
+    """Runs one request at a time; of those that come meanwhile only the newest is kept.
+
+    Args:
+        run: does the work for one request; must not raise.
+    """
+
+    def __init__(self, run: Callable[[T], None]) -> None:
+        self._run = run
+        self._slot: T | None = None
+        self._stopping = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._loop, name="inference", daemon=True)
+        self._thread.start()
+
+    def submit(self, request: T) -> None:
+        """Ask for `request`, in place of one that has not been started; returns at once."""
+        with self._changed:
+            self._slot = request
+            self._changed.notify()
+
+    def stop(self) -> None:
+        """Let the request in work finish, drop the one that waits, and end the thread."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _loop(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._stopping or self._slot is not None)
+                if self._stopping:
+                    return
+                request, self._slot = self._slot, None
+            self._run(request)
