@@ -7,6 +7,7 @@ give such limits yourself.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,6 +57,14 @@ class JointLimits:
                 raise LimitsError(f"joint limit '{name}' is {getattr(self, name).tolist()}, expected > 0")
 
     @classmethod
-    def so101(cls) -> JointLimits:
-        """The SO-ARM101's own limits, in the order of `JOINT_NAMES`."""
-        return cls(np.array(_LOWER), np.array(_UPPER), np.array(_MAX_VELOCITY), np.array(_MAX_STEP))
+    def so101(cls, names: Sequence[str] = JOINT_NAMES) -> JointLimits:
+        """The SO-ARM101's own limits for the named joints, in their order.
+
+        Raises:
+            LimitsError: the arm has no such joint.
+        """
+        unknown = [name for name in names if name not in JOINT_NAMES]
+        if unknown:
+            raise LimitsError(f"no default limits for {', '.join(unknown)}; known: {', '.join(JOINT_NAMES)}")
+        order = [JOINT_NAMES.index(name) for name in names]
+        return cls(*(np.array(table)[order] for table in (_LOWER, _UPPER, _MAX_VELOCITY, _MAX_STEP)))

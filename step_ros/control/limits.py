@@ -32,7 +32,7 @@ def limit(trajectory: Trajectory, limits: JointLimits, start: int, in_force: np.
     joints = limits.lower.size
     if trajectory.positions.shape[1] != joints or np.shape(in_force) != (joints,):
         raise UnsafeCommandError(
-            f"positions {trajectory.positions.shape}, set point {np.shape(in_force)}, limits of {joints} joints"
+            f"positions {trajectory.positions.shape}, set point {np.shape(in_force)}, limits of {joints}"
         )
     if not (np.isfinite(trajectory.positions).all() and np.isfinite(in_force).all()):
         raise UnsafeCommandError("trajectory or set point holds NaN or infinite positions")

@@ -221,6 +221,7 @@ class CycleRunner:
     def _warn(self, warning: str) -> None:
         news = warning != self.statistics.last_warning
         self.statistics.last_warning = warning
+        self.statistics.warnings += 1
         if news:
             self._outlet.alarmed()
 

@@ -17,16 +17,16 @@ class CycleStatistics:
 
     Attributes:
         refused: unusable messages per stream.
-        last_refusal: the newest reason for one.
-        warnings: events other than refused messages, per kind.
-        last_warning: the newest of them.
+        restarts: windows started anew because a stamp went back or jumped.
+        failures: how often the policy raised.
+        warnings: how often something did not go as it should.
+        last_warning: the newest reason.
     """
 
     def __init__(self) -> None:
         self.cycles = self.skipped = self.late = self.stalls = self.cold_starts = self.limited = self.nfe = 0
         self.refused: Counter[str] = Counter()
-        self.restarts = 0
-        self.failures = 0
+        self.restarts = self.failures = self.warnings = 0
         self.last_warning = ""
         self._cycle_ms: deque[float] = deque(maxlen=_WINDOW)
         self._policy_ms: deque[float] = deque(maxlen=_WINDOW)

@@ -1,0 +1,376 @@
+"""The node `/step`: camera images and joint states in, joint trajectories out.
+
+    python -m step_ros.nodes.step_node --ros-args -p checkpoint:=models/policies/pick_place
+
+This file wires topics, services, parameters and the lifecycle to `CycleRunner`, which does the work:
+configure loads the policy, activate starts it, deactivate holds the arm. Services: `~/reset` forgets the
+episode, `~/enable` allows or forbids motion, `~/estop` holds until it is released, and leaves the arm
+disabled then.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from functools import partial
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.qos import qos_profile_sensor_data
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CompressedImage, Image, JointState
+from std_msgs.msg import Bool
+from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from step_ros.control.errors import ControlError
+from step_ros.control.joints import JointLimits
+from step_ros.control.timing import due_times
+from step_ros.control.trajectory import Trajectory
+from step_ros.nodes import decode, encode, parameters
+from step_ros.nodes.cycles import JOINTS, CycleRunner, camera_stream
+from step_ros.nodes.runtime import run
+from step_ros.policy.config import IMAGES, STATE, PolicyConfig
+from step_ros.policy.errors import ConfigError, PolicyError
+from step_ros.policy.methods import METHODS
+from step_ros.policy.policy import Plan, Policy, load_policy
+from step_ros.policy.settings import Settings
+
+_CHECK_PERIOD = 0.05
+"""Seconds between two looks at the age of the inputs."""
+_REPORT_PERIOD = 1.0
+"""Seconds between two reports on /diagnostics when nothing happens."""
+_QUIET = {"inactive": DiagnosticStatus.OK, "disabled": DiagnosticStatus.WARN}
+"""Reasons to hold that are not faults."""
+
+
+class StepNode(LifecycleNode):
+    """Runs a policy on the arm.
+
+    Args:
+        name, **options: as for `LifecycleNode`.
+
+    Raises:
+        rclpy.exceptions.ParameterException: a parameter given at the start cannot be taken.
+    """
+
+    def __init__(self, name: str = "step", **options: object) -> None:
+        super().__init__(name, **options)
+        parameters.declare(self)
+        self._policy: Policy | None = None
+        self._runner: CycleRunner | None = None
+        self._inputs: list[Subscription] = []
+        self._joint_names: tuple[str, ...] = ()
+        self._emergency = False
+        self._fault, self._reported_warnings = "", 0
+        self._commands = self.create_publisher(JointTrajectory, self._text("trajectory_topic"), 1)
+        self._chunks = self.create_publisher(JointTrajectory, "~/chunk", 10)
+        self._stalls = self.create_publisher(Bool, "~/stalled", 10)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self.create_service(Trigger, "~/reset", self._on_reset)
+        self.create_service(SetBool, "~/enable", self._on_enable)
+        self.create_service(SetBool, "~/estop", self._on_estop)
+        self.add_on_set_parameters_callback(self._on_parameters)
+        # Not the node's clock: a simulation that stands still must not stop the watch over it.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(_CHECK_PERIOD, self._on_check, clock=steady)
+        self.create_timer(_REPORT_PERIOD, self._on_report, clock=steady)
+        if self.get_parameter("autostart").value:
+            self._autostart = self.create_timer(0.0, self._on_autostart, clock=steady)
+
+    # Lifecycle.
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the policy and warm it up; without success the node stays unconfigured and says why."""
+        try:
+            self._load()
+        except Exception as error:  # rclpy drops what a transition raises without a word
+            self._fault = f"cannot configure: {error}"
+            self.get_logger().error(self._fault)
+            if not isinstance(error, (PolicyError, ControlError)):
+                self.get_logger().error(traceback.format_exc())
+            self._report()
+            return TransitionCallbackReturn.FAILURE
+        self._fault = ""
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Listen, and move the arm if enabled."""
+        self._reported_warnings = 0
+        self._runner.start(enabled=self.get_parameter("enabled").value)
+        self._subscribe()
+        self._report()
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Hold the arm and listen no more."""
+        self._runner.stop()
+        self._unsubscribe()
+        self._report()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Forget the policy."""
+        self._release()
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Hold the arm and forget the policy."""
+        self._release()
+        return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """After a transition that failed: as if never configured."""
+        self._release()
+        return super().on_error(state)
+
+    def destroy_node(self) -> None:
+        """Hold the arm first."""
+        self._release()
+        super().destroy_node()
+
+    def _on_autostart(self) -> None:
+        self.destroy_timer(self._autostart)
+        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            self.trigger_activate()
+
+    def _load(self) -> None:
+        """Build policy and runner from the parameters.
+
+        Raises:
+            PolicyError, ControlError: a parameter or the checkpoint cannot be used.
+        """
+        if not self._text("checkpoint"):
+            raise ConfigError("checkpoint", "", "a folder with config.json and model.safetensors")
+        policy = load_policy(
+            self._text("checkpoint"),
+            self._text("method"),
+            self._text("engine"),
+            self.get_parameter("seed").value,
+            **parameters.given_settings(self),
+        )
+        config = policy.config
+        self._check_inputs(config)
+        self._joint_names = tuple(self._array("joint_names", config.action_dim) or config.action_names)
+        cameras = tuple(name.removeprefix(IMAGES) for name in config.image_names)
+        limits = self._joint_limits(config)
+        self._array("image_topics", len(cameras))
+        policy.warm_up()
+        self._policy = policy
+        self._runner = CycleRunner(
+            policy,
+            cameras,
+            limits,
+            self.get_parameter("camera_timeout").value,
+            self.get_parameter("joint_timeout").value,
+            self,
+            self._now,
+        )
+        if self._emergency:
+            self._runner.emergency_stop(True)
+        self.set_parameters(parameters.in_force(policy.settings))
+        self.get_logger().info(f"loaded {self._text('checkpoint')}, networks on {policy.engine}")
+
+    def _check_inputs(self, config: PolicyConfig) -> None:
+        """Raise ConfigError when the policy wants what this node cannot give it."""
+        for name, shape in config.input_features.items():
+            if name == STATE and shape != (config.action_dim,):
+                raise ConfigError(
+                    f"input_features[{name}]", shape, f"one value per joint ({config.action_dim})"
+                )
+            if name != STATE and name not in config.image_names:
+                raise ConfigError("input_features", name, f"{STATE} and {IMAGES}<camera>: no topic has more")
+
+    def _joint_limits(self, config: PolicyConfig) -> JointLimits:
+        """Limits from the parameters, from the arm's table where there are none."""
+        names = {
+            "position_lower": "lower",
+            "position_upper": "upper",
+            "max_velocity": "max_velocity",
+            "max_step": "max_step",
+        }
+        given = {field: self._array(name, config.action_dim) for name, field in names.items()}
+        if not all(given.values()):
+            table = JointLimits.so101(config.action_names)
+            given = {field: values or getattr(table, field) for field, values in given.items()}
+        return JointLimits(**{field: np.array(values) for field, values in given.items()})
+
+    def _release(self) -> None:
+        if self._runner is not None:
+            self._runner.close()
+            self._unsubscribe()
+            self._runner, self._policy = None, None
+
+    # Messages.
+
+    def _subscribe(self) -> None:
+        config = self._policy.config
+        self._inputs.append(
+            self.create_subscription(
+                JointState, self._text("joint_states_topic"), self._on_joints, qos_profile_sensor_data
+            )
+        )
+        cameras = [name.removeprefix(IMAGES) for name in config.image_names]
+        topics = self._array("image_topics", len(cameras)) or [f"{camera}/image_raw" for camera in cameras]
+        for camera, topic in zip(cameras, topics, strict=True):
+            kind = CompressedImage if topic.endswith("/compressed") else Image
+            size = config.input_features[IMAGES + camera][:2]
+            self._inputs.append(
+                self.create_subscription(
+                    kind, topic, partial(self._on_image, camera, size), qos_profile_sensor_data
+                )
+            )
+
+    def _unsubscribe(self) -> None:
+        for subscription in self._inputs:
+            self.destroy_subscription(subscription)
+        self._inputs.clear()
+
+    def _on_image(self, camera: str, size: tuple[int, int], message: Image | CompressedImage) -> None:
+        try:
+            pixels = decode.image(message, *size)
+        except decode.MessageError as error:
+            self._runner.refuse(camera_stream(camera), str(error))
+        else:
+            self._runner.add_image(camera, decode.seconds(message.header.stamp), pixels)
+
+    def _on_joints(self, message: JointState) -> None:
+        try:
+            positions = decode.joint_positions(message, self._joint_names)
+        except decode.MessageError as error:
+            self._runner.refuse(JOINTS, str(error))
+        else:
+            self._runner.add_joints(decode.seconds(message.header.stamp), positions)
+
+    # Results, from `CycleRunner`.
+
+    def send(self, trajectory: Trajectory) -> None:
+        """Publish a command."""
+        self._commands.publish(encode.trajectory_message(trajectory, self._joint_names))
+
+    def planned(self, plan: Plan, stamp: float) -> None:
+        """Publish what the policy wanted, whole and without limits."""
+        config = self._policy.config
+        times = due_times(config.horizon, config.fps, config.n_obs_steps)
+        chunk = Trajectory(stamp, times, plan.chunk)
+        self._chunks.publish(encode.trajectory_message(chunk, self._joint_names))
+        self._stalls.publish(Bool(data=plan.stalled))
+
+    def failed(self, error: Exception) -> None:
+        """Log where the policy failed."""
+        self.get_logger().error("".join(traceback.format_exception(error)))
+
+    def alarmed(self) -> None:
+        """Report at once."""
+        self._report()
+
+    # Services and parameters.
+
+    def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        if self._runner is None:
+            response.message = "not configured"
+            return response
+        self._runner.reset()
+        response.success, response.message = True, self._runner.hold_reason or "a new episode begins"
+        return response
+
+    def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        result = self.set_parameters([Parameter("enabled", Parameter.Type.BOOL, request.data)])[0]
+        response.success, response.message = result.successful, result.reason
+        return response
+
+    def _on_estop(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        self._emergency = request.data
+        if self._runner is not None:
+            self._runner.emergency_stop(request.data)
+        self.set_parameters([Parameter("enabled", Parameter.Type.BOOL, False)])
+        response.success = True
+        response.message = "stopped" if request.data else "released; ~/enable allows motion again"
+        return response
+
+    def _on_parameters(self, changed: list[Parameter]) -> SetParametersResult:
+        """Put changed parameters in force, all or none."""
+        values = {parameter.name: parameter.value for parameter in changed}
+        reason = parameters.not_finite(changed)
+        if values.get("enabled") and self._emergency:
+            reason = "emergency stop is latched: release it with ~/estop first"
+        if reason is None:
+            try:
+                self._put_in_force(values.get("method"), parameters.changed_settings(changed))
+            except PolicyError as error:
+                reason = str(error)
+        if reason is not None:
+            return SetParametersResult(successful=False, reason=reason)
+        if self._runner is not None:
+            if "enabled" in values:
+                self._runner.enable(values["enabled"])
+            names = ("camera_timeout", "joint_timeout")
+            self._runner.set_timeouts(*(values.get(name, self.get_parameter(name).value) for name in names))
+        return SetParametersResult(successful=True)
+
+    def _put_in_force(self, method: str | None, settings: dict[str, object]) -> None:
+        """Change the loaded policy, or only check what a policy to come will be given; raises PolicyError."""
+        if self._policy is not None:
+            self._policy.update(method, **settings)
+            return
+        Settings().changed(**settings)
+        if method is not None and method not in METHODS:
+            raise ConfigError("method", method, f"one of {', '.join(METHODS)}")
+
+    # Watch and report.
+
+    def _on_check(self) -> None:
+        if self._runner is not None:
+            self._runner.check()
+
+    def _on_report(self) -> None:
+        self._report()
+        if self._runner is not None:
+            self._reported_warnings = self._runner.statistics.warnings
+
+    def _report(self) -> None:
+        values: dict[str, object] = {"state": self._state_machine.current_state[1]}
+        if self._runner is None:
+            level = DiagnosticStatus.ERROR if self._fault else DiagnosticStatus.OK
+            summary = self._fault or "not configured"
+        else:
+            reason, statistics = self._runner.hold_reason, self._runner.statistics
+            if reason is None and statistics.warnings > self._reported_warnings:
+                level, summary = DiagnosticStatus.WARN, f"running; {statistics.last_warning}"
+            elif reason is None:
+                level, summary = DiagnosticStatus.OK, "running"
+            else:
+                level, summary = _QUIET.get(reason, DiagnosticStatus.ERROR), f"holding: {reason}"
+            values |= {"method": self._policy.method, "engine": self._policy.engine}
+            values |= {"hold_reason": reason or ""} | statistics.values()
+        self._diagnostics.publish(
+            encode.diagnostics_message(self._now(), "step: policy", level, summary, values)
+        )
+
+    def _now(self) -> float:
+        return self.get_clock().now().nanoseconds * 1e-9
+
+    def _text(self, name: str) -> str:
+        return self.get_parameter(name).value
+
+    def _array(self, name: str, length: int) -> list | None:
+        """An array parameter, or None when it has no value; raises ConfigError when its length is wrong."""
+        values = parameters.given(self, name).value
+        if not values:
+            return None
+        if len(values) != length:
+            raise ConfigError(name, list(values), f"{length} elements")
+        return list(values)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until the process is asked to stop."""
+    return run(StepNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
