@@ -49,7 +49,7 @@ class PolicyNetworks(nn.Module):
         return self.denoiser(x, timestep, features.flatten(1))
 
     def predict(self, history: Tensor, history_mask: Tensor, features: Tensor) -> Tensor:
-        """Predicted chunk (B, Tp, A) from past commands (B, Ta, A), their mask (B, Ta) and features; normalised."""
+        """Chunk (B, Tp, A) from past commands (B, Ta, A), their mask (B, Ta) and features; all normalised."""
         return self.predictor(history, history_mask, features)
 
 

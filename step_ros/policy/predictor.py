@@ -1,7 +1,7 @@
 """Spatiotemporal consistency predictor: past commands and the present observation to a chunk (Eqs. 11, 12).
 
 Two networks behind one signature: `PaperPredictor` follows Section 3.2 and Figure 2 (past actions ask,
-observations answer), `OfficialPredictor` follows the authors' released code (learned queries; past actions and
+observations answer), `OfficialPredictor` the authors' released code (learned queries; past actions and
 observations encoded together). Both return the absolute normalised chunk and see past actions only.
 """
 

@@ -1,0 +1,23 @@
+"""The predictor's chunk as it is, without refinement: shows what the denoiser adds."""
+
+from __future__ import annotations
+
+import torch
+from numpy.typing import NDArray
+
+from step_ros.policy.cycle import CycleState
+from step_ros.policy.methods.base import Method, Proposal
+from step_ros.policy.settings import Settings
+
+
+class PredictorOnly(Method):
+    """One predictor evaluation per cycle; without past commands it predicts from the observation alone."""
+
+    needs_predictor = True
+
+    def plan(
+        self, features: NDArray, cycle: CycleState, settings: Settings, generator: torch.Generator
+    ) -> Proposal:
+        chunk, spent = self.predict(features, cycle)
+        cold = not cycle.history_mask.any()
+        return Proposal(chunk[0].clip(-1.0, 1.0), aux_nfe=1, cold=cold, milliseconds={"predict": spent})

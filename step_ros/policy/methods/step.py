@@ -1,0 +1,64 @@
+"""STEP (Algorithm 1): predict a chunk from past commands, perturb it to a middle noise level, refine it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from step_ros.policy.cycle import CycleState
+from step_ros.policy.methods.base import Method, Proposal
+from step_ros.policy.settings import Settings
+from step_ros.policy.stall import StallRule, stall_distance
+
+
+class StepMethod(Method):
+    """Warm-started sampling; a cycle without any past command starts cold, from noise (lines 5, 6)."""
+
+    needs_predictor = True
+
+    def check(self, settings: Settings) -> None:
+        super().check(settings)
+        self._warm_levels(settings)
+
+    def plan(
+        self, features: NDArray, cycle: CycleState, settings: Settings, generator: torch.Generator
+    ) -> Proposal:
+        if not cycle.history_mask.any():
+            levels = self.schedule.timesteps(settings.cold_start_steps, settings.spacing)
+            chunk, spent = self.sample(self.noise(generator), levels, features, settings.solver, generator)
+            spent_on = {"denoise": spent}
+            return Proposal(chunk[0], nfe=len(levels), cold=True, timesteps=levels, milliseconds=spent_on)
+
+        rule = StallRule.from_settings(settings)
+        distance = stall_distance(cycle.executed)
+        still_cycles = rule.still_cycles(distance, cycle.still_cycles)
+        stalled = rule.stalled(still_cycles)
+        predicted, predicting = self.predict(features, cycle)
+        levels = self._warm_levels(settings)
+        scale, spread = self._warm_coefficients(levels[0], settings, stalled)
+        start = (scale * predicted + spread * self.noise(generator)).astype(np.float32)
+        chunk, denoising = self.sample(start, levels, features, settings.solver, generator)
+        return Proposal(
+            chunk[0],
+            nfe=len(levels),
+            aux_nfe=1,
+            stalled=stalled,
+            stall_distance=distance,
+            still_cycles=still_cycles,
+            timesteps=levels,
+            milliseconds={"predict": predicting, "denoise": denoising},
+        )
+
+    def _warm_levels(self, settings: Settings) -> tuple[int, ...]:
+        if settings.timesteps:
+            return settings.timesteps
+        return self.schedule.warm_timesteps(settings.entry_timestep, settings.num_inference_steps)
+
+    def _warm_coefficients(self, level: int, settings: Settings, stalled: bool) -> tuple[float, float]:
+        """Factors of prediction and noise in line 9: Eq. 14 while stalled, else Eq. 13 or matched noise."""
+        if stalled:
+            return settings.sigma_scale, settings.sigma_stall
+        if settings.warm_start == "paper":
+            return settings.sigma, settings.sigma_t
+        return float(self.schedule.signal[level]), float(self.schedule.noise[level])
