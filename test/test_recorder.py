@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import rclpy
 import yaml
+from rclpy.exceptions import InvalidParameterValueException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
@@ -15,7 +16,7 @@ from rosbags.highlevel import AnyReader
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 
-from step_ros.nodes.recorder import Recorder, RecorderError
+from step_ros.nodes.recorder import Recorder
 
 LATCHED = QoSProfile(
     depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE
@@ -25,7 +26,7 @@ LATCHED = QoSProfile(
 @pytest.fixture
 def graph():
     """A private graph: (node, executor)."""
-    rclpy.init(domain_id=73)
+    rclpy.init()
     node = Node("talker")
     executor = SingleThreadedExecutor()
     executor.add_node(node)
@@ -54,7 +55,6 @@ def record(graph, bag: Path, publishers_and_messages) -> Path:
 
     spin_until(executor, lambda: all(recorder.counts[sent.topic_name] for sent, _ in publishers_and_messages))
     executor.remove_node(recorder)
-    recorder.close()
     recorder.destroy_node()
     return bag
 
@@ -109,10 +109,10 @@ def test_receive_times_are_wall_times(graph, tmp_path):
 
 
 def test_existing_folder_is_refused(graph, tmp_path):
-    with pytest.raises(RecorderError, match="exists already"):
+    with pytest.raises(InvalidParameterValueException, match="exists already"):
         Recorder(tmp_path)
 
 
 def test_missing_folder_name_is_refused(graph):
-    with pytest.raises(RecorderError, match="a folder to create"):
+    with pytest.raises(InvalidParameterValueException, match="no folder given"):
         Recorder()

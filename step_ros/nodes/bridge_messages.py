@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
-from builtin_interfaces.msg import Duration, Time
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Header
@@ -15,19 +14,9 @@ from trajectory_msgs.msg import JointTrajectory
 
 from step_ros.control.follower import TrajectoryCommand, TrajectoryPoint
 from step_ros.control.joints import JOINT_NAMES
+from step_ros.nodes.decode import seconds
 
 WORLD_FRAME = "world"
-
-
-def time_message(nanoseconds: int) -> Time:
-    """A stamp from nanoseconds since the epoch."""
-    seconds, rest = divmod(nanoseconds, 10**9)
-    return Time(sec=seconds, nanosec=rest)
-
-
-def seconds(time: Time | Duration) -> float:
-    """A stamp or duration in seconds."""
-    return time.sec + time.nanosec * 1e-9
 
 
 def joint_state(stamp: Time, positions: np.ndarray, velocities: np.ndarray) -> JointState:
@@ -76,18 +65,6 @@ def pose_array(stamp: Time, poses: Iterable[np.ndarray]) -> PoseArray:
             for x, y, z, w, i, j, k in (pose.tolist() for pose in poses)
         ],
     )
-
-
-def diagnostics(stamp: Time, level: bytes, message: str, values: Mapping[str, object]) -> DiagnosticArray:
-    """One status of the bridge."""
-    status = DiagnosticStatus(
-        level=level,
-        name="mujoco_bridge: simulation",
-        hardware_id="mujoco",
-        message=message,
-        values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
-    )
-    return DiagnosticArray(header=Header(stamp=stamp), status=[status])
 
 
 def trajectory_command(message: JointTrajectory) -> TrajectoryCommand:

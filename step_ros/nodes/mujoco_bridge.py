@@ -11,14 +11,16 @@ from __future__ import annotations
 import sys
 
 import rclpy
+from builtin_interfaces.msg import Time as TimeMessage
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseArray
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
+from rclpy.time import Time
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Bool
@@ -29,6 +31,7 @@ from step_ros.control.errors import TrajectoryRejectedError
 from step_ros.control.follower import TrajectoryFollower
 from step_ros.control.joints import JOINT_NAMES
 from step_ros.nodes import bridge_messages as messages
+from step_ros.nodes.encode import diagnostics_message
 from step_ros.nodes.pacing import Pacer
 from step_ros.sim.servo import SERVOS
 from step_ros.sim.world import CONTROL_RATE, SUBSTEPS, TASKS, World
@@ -107,20 +110,18 @@ class MujocoBridge(Node):
         )
         self.create_service(Trigger, "~/reset", self._reset)
 
-    def run(self, executor: SingleThreadedExecutor) -> None:
-        """Simulate and answer until the node's context is shut down."""
-        while self.context.ok():
-            executor.spin_once(timeout_sec=self._pacer.seconds_to_next())
-            if self._pacer.seconds_to_next() == 0.0:
-                self.simulate()
+    def spin_once(self, executor: Executor) -> None:
+        """Answer one message, waiting no longer than to the next period; simulate that when it is due."""
+        executor.spin_once(timeout_sec=self._pacer.seconds_to_next())
+        if self._pacer.seconds_to_next() == 0.0:
+            self._simulate()
 
-    def simulate(self) -> None:
-        """One period of the servo rate, and what is to be published after it."""
+    def _simulate(self) -> None:
         self._pacer.advance()
         set_point, _ = self._follower.sample(self._now)
         self._world.command(set_point)
         self._world.advance(SUBSTEPS_PER_SET_POINT)
-        stamp = messages.time_message(self._pacer.stamp_ns)
+        stamp = Time(nanoseconds=self._pacer.stamp_ns).to_msg()
         for rate, publish in (
             (JOINT_STATE_RATE, self._publish_joints),
             (CONTROL_RATE, self._publish_scene),
@@ -154,13 +155,13 @@ class MujocoBridge(Node):
         self.get_logger().info(f"reset: {response.message}")
         return response
 
-    def _publish_joints(self, stamp: messages.Time) -> None:
+    def _publish_joints(self, stamp: TimeMessage) -> None:
         self._clock_publisher.publish(Clock(clock=stamp))
         self._joints_publisher.publish(
             messages.joint_state(stamp, self._world.joint_positions, self._world.joint_velocities)
         )
 
-    def _publish_scene(self, stamp: messages.Time) -> None:
+    def _publish_scene(self, stamp: TimeMessage) -> None:
         self._objects_publisher.publish(messages.pose_array(stamp, self._world.object_poses))
         self._success_publisher.publish(Bool(data=self._world.success))
         for camera in self._world.cameras:
@@ -174,13 +175,14 @@ class MujocoBridge(Node):
                 )
             )
 
-    def _publish_diagnostics(self, stamp: messages.Time) -> None:
+    def _publish_diagnostics(self, _: TimeMessage) -> None:
         news = {"trajectory rejected": self._rejected, "slower than the wall clock": self._pacer.slips}
         before, self._reported = self._reported, tuple(news.values())
         complaints = [name for name, count in zip(news, before, strict=True) if news[name] > count]
         self._diagnostics_publisher.publish(
-            messages.diagnostics(
-                stamp,
+            diagnostics_message(
+                self._now,
+                "mujoco_bridge",
                 DiagnosticStatus.WARN if complaints else DiagnosticStatus.OK,
                 "; ".join(complaints) or "simulating",
                 {
@@ -191,7 +193,7 @@ class MujocoBridge(Node):
                     "trajectories_rejected": self._rejected,
                     "last_rejection": self._last_rejection,
                     "slips": self._pacer.slips,
-                    "slipped_seconds": f"{self._pacer.slipped_ns / 1e9:.3f}",
+                    "slipped_seconds": self._pacer.slipped_ns / 1e9,
                 },
             )
         )
@@ -213,9 +215,10 @@ def main(args: list[str] | None = None) -> None:
     executor = SingleThreadedExecutor()
     executor.add_node(bridge)
     try:
-        bridge.run(executor)
+        while rclpy.ok():
+            bridge.spin_once(executor)
     except (KeyboardInterrupt, ExternalShutdownException):
-        bridge.get_logger().info("stopping")
+        pass  # Asked to stop; everything that is left to do is below.
     finally:
         bridge.destroy_node()
         rclpy.try_shutdown()

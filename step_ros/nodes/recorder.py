@@ -15,9 +15,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import rclpy
 from rclpy.duration import Duration
-from rclpy.executors import ExternalShutdownException
+from rclpy.exceptions import InvalidParameterValueException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.topic_endpoint_info import TopicEndpointInfo
@@ -34,15 +33,13 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.rosbag2.enums import CompressionFormat, CompressionMode
 from rosbags.typesys import Stores, get_typestore
 
+from step_ros.nodes.runtime import run
+
 METADATA_VERSION = 9
 DISCOVERY_PERIOD = 0.2
 """Seconds between two looks at which topics exist."""
 DEPTH = 200
 """Messages kept per topic while the disk is busy: some seconds of images."""
-
-
-class RecorderError(Exception):
-    """The bag cannot be written."""
 
 
 class Recorder(Node):
@@ -52,7 +49,7 @@ class Recorder(Node):
         bag: folder to create; overrides the parameter `bag`.
 
     Raises:
-        RecorderError: no folder given, or it exists already.
+        InvalidParameterValueException: no folder given, or it exists already.
 
     Attributes:
         counts: messages written so far, by topic.
@@ -63,9 +60,9 @@ class Recorder(Node):
         self.declare_parameter("bag", "")
         folder = bag or Path(self.get_parameter("bag").value)
         if folder == Path():
-            raise RecorderError("parameter bag: found '', accepted: a folder to create")
+            raise InvalidParameterValueException("bag", "", "no folder given")
         if folder.exists():
-            raise RecorderError(f"parameter bag: {folder} exists already, accepted: a folder to create")
+            raise InvalidParameterValueException("bag", str(folder), "exists already")
         self._types = get_typestore(Stores.ROS2_JAZZY)
         self._writer = Writer(folder, version=METADATA_VERSION, storage_plugin=StoragePlugin.MCAP)
         # Compressed chunks inside the MCAP file: every reader knows them, and rendered images shrink a lot.
@@ -76,9 +73,10 @@ class Recorder(Node):
         self.create_timer(DISCOVERY_PERIOD, self._discover)
         self._discover()
 
-    def close(self) -> None:
-        """Finish the bag: index and metadata."""
+    def destroy_node(self) -> None:
+        """Finish the bag, index and metadata, with the node."""
         self._writer.close()
+        super().destroy_node()
 
     def _discover(self) -> None:
         for topic, types in self.get_topic_names_and_types():
@@ -150,19 +148,7 @@ def _bag_time(duration: Duration) -> QosTime:
 
 def main(args: list[str] | None = None) -> None:
     """Record until the process is asked to stop; the bag is finished on the way out."""
-    rclpy.init(args=args)
-    try:
-        recorder = Recorder()
-    except RecorderError as error:
-        sys.exit(f"recorder: {error}")
-    try:
-        rclpy.spin(recorder)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        recorder.get_logger().info(f"stopping after {recorder.counts.total()} messages")
-    finally:
-        recorder.close()
-        recorder.destroy_node()
-        rclpy.try_shutdown()
+    sys.exit(run(Recorder, args))
 
 
 if __name__ == "__main__":
