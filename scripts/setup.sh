@@ -55,10 +55,11 @@ install_packages() {
     torch=$(grep '^torch==' requirements.txt)
     if [ -n "$torch_index" ] && ! "$venv/bin/python" -c 'import torch' 2>/dev/null && answers "$torch_index/torch/"; then
         say "installing $torch (CPU build)"
-        "${pip[@]}" install -q --extra-index-url "$torch_index" "$torch"
+        "${pip[@]}" install -q --no-compile --extra-index-url "$torch_index" "$torch"
     fi
     say "installing requirements.txt (a few minutes the first time)"
-    "${pip[@]}" install -q -r requirements.txt
+    # Only a tenth of what is installed is ever imported: compiling all of it would take a minute.
+    "${pip[@]}" install -q --no-compile -r requirements.txt
     "${pip[@]}" install -q --no-deps --no-build-isolation --editable .
 }
 

@@ -13,14 +13,12 @@ from xml.etree import ElementTree
 
 import pytest
 import setuptools
-import yaml
 
 import step_ros
 from step_ros import paths
 
 ROOT = Path(__file__).parent.parent
 INSTALLED = ("launch", "config", "models")
-NODES = {"step": "step.yaml", "mujoco_bridge": "mujoco_bridge.yaml"}
 ROS_PACKAGE = re.compile(r"^(rclpy|launch|launch_ros|\w+_(msgs|srvs|interfaces))$")
 
 
@@ -119,21 +117,6 @@ def test_every_executable_has_its_main_function(setup_arguments: dict) -> None:
     for entry in setup_arguments["entry_points"]["console_scripts"]:
         module, function = entry.split("=")[1].strip().split(":")
         assert callable(getattr(importlib.import_module(module), function)), entry
-
-
-@pytest.mark.parametrize(("node", "file"), NODES.items())
-def test_every_configured_parameter_is_described_in_its_file(node: str, file: str) -> None:
-    lines = (ROOT / "config" / file).read_text().splitlines()
-    for name in configured(node):
-        position = next(i for i, line in enumerate(lines) if line.strip().startswith(f"{name}:"))
-        assert lines[position - 1].strip().startswith("# "), f"{file}: no comment above {name}"
-
-
-def configured(node: str) -> dict:
-    """The parameters in a node's file; it may hold no other node's."""
-    content = yaml.safe_load((ROOT / "config" / NODES[node]).read_text())
-    assert list(content) == [f"/**/{node}"]
-    return content[f"/**/{node}"]["ros__parameters"]
 
 
 def test_shared_files_are_found_in_the_source_tree() -> None:
