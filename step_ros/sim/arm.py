@@ -1,4 +1,4 @@
-"""The SO-101 arm as an MjSpec: official kinematics and inertias, light visuals, box fingers, a named servo."""
+"""The SO-101 arm as an MjSpec: official kinematics and inertias, light visuals, box fingers, named servos."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from step_ros.control.joints import JOINT_NAMES
 from step_ros.sim.meshes import ASSETS, light_mesh
 from step_ros.sim.servo import SERVOS
 
-# Half the edge of the cubes that the tasks use; the grasp point is where such a cube's centre sits in the OPEN jaw.
+# Half the edge of the tasks' cubes; the grasp point is where such a cube's centre sits in the OPEN jaw.
 CUBE_HALF = 0.0125
 GRASP_SITE = "grasp"
 # Inner face of the fixed finger in the gripper frame, and the clearance left to it before the jaw closes (m).

@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera at `position` looking at `target` (m, in the frame of `body`), vertical field in degrees."""
+    """A pinhole camera at `position` looking at `target` (m, in the frame of `body`); `fovy` in degrees."""
 
     body: str
     position: tuple[float, float, float]

@@ -1,6 +1,6 @@
 """Scripted demonstrations as arrays: the expert's intended actions, executed with disturbances.
 
-The arm is pushed off the path by smooth noise on what is executed while the recorded action stays the expert's
+Smooth noise on what is executed pushes the arm off the path while the recorded action stays the expert's
 intention, so that a policy also sees how to come back (DART, Laskey et al. 2017).
 """
 
@@ -14,7 +14,7 @@ from step_ros.sim.world import CONTROL_RATE, World
 NOISE_TIME_CONSTANT = 0.4
 """Correlation time (s) of the disturbance."""
 RETRY_SEED_STRIDE = 10_000_000
-"""A failed demonstration is replaced by the one of `seed + stride`, so that the result depends on the seed only."""
+"""The demonstration of `seed + stride` replaces a failed one: the result depends on the seed alone."""
 MAX_TRIES = 10
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import mink
-import mujoco
 import numpy as np
 
 from step_ros.control.joints import JOINT_NAMES
@@ -15,7 +14,7 @@ from step_ros.sim.world import CONTROL_RATE, World
 
 JAW_OPEN, JAW_CLOSED, JAW_RELEASED = 0.9, 0.05, 0.75
 HOVER = 0.06
-"""Height (m) of the grasp point above the object before and after a grasp: higher, the wrist cannot point down."""
+"""Height (m) above the object before and after a grasp: any higher and the wrist cannot point down."""
 GRASP_HEIGHT = CUBE_HALF - 0.002
 RELEASE_GAP = 0.002
 IK_TOLERANCE = 0.004
@@ -53,7 +52,7 @@ class Expert:
         return self._tick >= len(self._path)
 
     def action(self) -> np.ndarray:
-        """Joint set points (6,) rad to be reached at the end of this tick; the last ones once the plan is done."""
+        """Set points (6,) rad to be reached at the end of this tick; the last ones once the plan is done."""
         action = self._path[min(self._tick, len(self._path) - 1)]
         self._tick += 1
         return action.copy()
@@ -140,7 +139,9 @@ class _ArmIk:
 
     def jaw_yaw(self) -> float:
         """World yaw (rad) of the direction in which the jaw opens."""
-        opening = self.configuration.get_transform_frame_to_world(GRASP_SITE, "site").rotation().as_matrix()[:, 0]
+        opening = (
+            self.configuration.get_transform_frame_to_world(GRASP_SITE, "site").rotation().as_matrix()[:, 0]
+        )
         return float(np.arctan2(opening[1], opening[0]))
 
     def solve(self, position: np.ndarray, yaw: float) -> np.ndarray:

@@ -1,8 +1,8 @@
 """The arm's visual meshes, thinned once for the cameras and kept in a cache.
 
-The official meshes hold 322,564 faces, far more than a 96-pixel camera can show and most of the cost of a frame
-in software rendering. Vertices that share a cell of a grid are merged: edge-collapse decimation stops at a third of
-the faces because the parts are full of seams and small holes.
+The official meshes hold 322,564 faces, far more than a 96-pixel camera can show and most of the cost of a
+frame in software rendering. Vertices that share a cell of a grid are merged: edge-collapse decimation stops
+at a third of the faces because the parts are full of seams and small holes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Servo settings of the arm: how each joint's position actuator pulls towards its set point.
 
-Values and sources are in the SO-101 model files: `sts3215` is the stiff set that corresponds to the servo's own P
-gain of 16; `compliant` is the older set, which sags by about 30 mrad under gravity.
+`sts3215` is the stiff set of the SO-101 model files that corresponds to the servo's own P gain of 16;
+`compliant` is their older set, which sags by about 30 mrad under gravity.
 """
 
 from __future__ import annotations

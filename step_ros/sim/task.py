@@ -41,7 +41,7 @@ class Task(ABC):
 
     @abstractmethod
     def achieved(self, poses: np.ndarray) -> bool:
-        """The geometric test on object poses (n, 7); the world adds open gripper and half a second of holding."""
+        """The geometric test on object poses (n, 7); the world adds the open gripper and the half second."""
 
     @abstractmethod
     def environment_state(self, poses: np.ndarray) -> np.ndarray:
@@ -64,7 +64,7 @@ def add_cube(spec: mujoco.MjSpec, name: str, rgba: tuple[float, float, float, fl
 
 
 def draw_cube_pose(rng: np.random.Generator) -> np.ndarray:
-    """A cube on the table within reach: (7,). Yaw is relative to the radial direction, within the jaw's reach."""
+    """A cube on the table within reach: (7,). Its yaw is drawn around the direction away from the arm."""
     radius, azimuth = rng.uniform(0.17, 0.24), rng.uniform(-0.6, 0.6)
     yaw = azimuth + rng.uniform(-0.5, 0.5)
     return np.array(

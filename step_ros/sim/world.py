@@ -1,4 +1,4 @@
-"""The MuJoCo world: arm, table, task objects and cameras, for lock-step rollouts and for the ROS bridge alike."""
+"""The MuJoCo world: arm, table, objects and cameras, for lock-step rollouts and for the ROS bridge alike."""
 
 from __future__ import annotations
 
@@ -87,7 +87,13 @@ class World:
         mujoco.mj_forward(self.model, self.data)
 
     def command(self, positions: np.ndarray) -> None:
-        """Set the servos' set points (6,) rad, limited to the actuators' ranges."""
+        """Set the servos' set points (6,) rad, limited to the actuators' ranges.
+
+        Raises:
+            ValueError: a value is NaN or infinite.
+        """
+        if not np.isfinite(positions).all():
+            raise ValueError(f"command: found {positions}, accepted: finite joint positions")
         low, high = self.model.actuator_ctrlrange.T
         self.data.ctrl[:] = np.clip(positions, low, high)
 
@@ -98,7 +104,7 @@ class World:
             self._held_substeps = self._held_substeps + 1 if self._achieved_now() else 0
 
     def step(self, action: np.ndarray) -> None:
-        """One tick of 1/30 s: the set point goes linearly to `action` (6,) rad and reaches it at the tick's end."""
+        """One tick of 1/30 s: the set point goes linearly to `action` (6,) rad, reached at the tick's end."""
         start = self.data.ctrl.copy()
         for share in np.arange(1, SUBSTEPS + 1) / SUBSTEPS:
             self.command(start + share * (action - start))
@@ -195,7 +201,9 @@ def _scene(task: Task, servo: str, image_size: tuple[int, int]) -> mujoco.MjSpec
     spec.visual.headlight.ambient = [0.45, 0.45, 0.45]
     spec.visual.headlight.diffuse = [0.35, 0.35, 0.35]
     spec.visual.headlight.specular = [0, 0, 0]
-    spec.worldbody.add_light(pos=[0.3, -0.3, 1.0], dir=[-0.1, 0.3, -1.0], diffuse=[0.5, 0.5, 0.5], castshadow=False)
+    spec.worldbody.add_light(
+        pos=[0.3, -0.3, 1.0], dir=[-0.1, 0.3, -1.0], diffuse=[0.5, 0.5, 0.5], castshadow=False
+    )
     spec.worldbody.add_geom(
         name="table",
         type=mujoco.mjtGeom.mjGEOM_PLANE,
