@@ -174,6 +174,11 @@ class CycleRunner:
             self._watchdog.refused(stream, reason)
             self._warn(f"{stream}: {reason}")
 
+    def values(self) -> dict[str, object]:
+        """The statistics and the reason to hold, for a diagnostic status."""
+        with self._lock:
+            return {"hold_reason": self.hold_reason or "", **self.statistics.values()}
+
     def check(self) -> None:
         """Hold if something speaks against moving, go on if nothing does any more. Call it regularly."""
         with self._lock:

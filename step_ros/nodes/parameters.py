@@ -7,7 +7,6 @@ loaded, because a checkpoint may recommend its own; what the user gave wins.
 from __future__ import annotations
 
 import dataclasses
-import math
 import typing
 from collections.abc import Iterable
 
@@ -104,14 +103,6 @@ def in_force(settings: Settings) -> list[Parameter]:
         Parameter(name, _type(name), list(value or [_OFF]) if _is_list(name) else value)
         for name, value in values.items()
     ]
-
-
-def not_finite(parameters: Iterable[Parameter]) -> str | None:
-    """Why some parameters are refused that a range does not refuse: NaN is in every range."""
-    for parameter in parameters:
-        if parameter.type_ == Parameter.Type.DOUBLE and not math.isfinite(parameter.value):
-            return f"{parameter.name} is {parameter.value}; accepted: a finite number"
-    return None
 
 
 def _is_list(name: str) -> bool:

@@ -295,7 +295,7 @@ class StepNode(LifecycleNode):
     def _on_parameters(self, changed: list[Parameter]) -> SetParametersResult:
         """Put changed parameters in force, all or none."""
         values = {parameter.name: parameter.value for parameter in changed}
-        reason = parameters.not_finite(changed)
+        reason = None
         if values.get("enabled") and self._emergency:
             reason = "emergency stop is latched: release it with ~/estop first"
         if reason is None:
@@ -346,7 +346,7 @@ class StepNode(LifecycleNode):
             else:
                 level, summary = _QUIET.get(reason, DiagnosticStatus.ERROR), f"holding: {reason}"
             values |= {"method": self._policy.method, "engine": self._policy.engine}
-            values |= {"hold_reason": reason or ""} | statistics.values()
+            values |= self._runner.values()
         self._diagnostics.publish(
             encode.diagnostics_message(self._now(), "step: policy", level, summary, values)
         )
