@@ -63,9 +63,9 @@ def checkpoint(tmp_path_factory) -> Path:
 class Rig:
     """A step node, and a robot's worth of messages for it."""
 
-    def __init__(self, parameters: dict[str, object]) -> None:
+    def __init__(self, parameters: dict[str, object], name: str = "step") -> None:
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
-        self.node = StepNode(parameter_overrides=overrides)
+        self.node = StepNode(name, parameter_overrides=overrides)
         self.robot = rclpy.create_node("robot")
         self.trajectories: list[JointTrajectory] = []
         self.chunks: list[JointTrajectory] = []
@@ -75,9 +75,7 @@ class Rig:
         self.robot.create_subscription(JointTrajectory, topic, self.trajectories.append, 10)
         self.robot.create_subscription(JointTrajectory, "/step/chunk", self.chunks.append, 10)
         self.robot.create_subscription(Bool, "/step/stalled", self.stalls.append, 10)
-        self.robot.create_subscription(
-            DiagnosticArray, "/diagnostics", lambda message: self.reports.append(message.status[0]), 10
-        )
+        self.robot.create_subscription(DiagnosticArray, "/diagnostics", self._on_report, 10)
         self._images = self.robot.create_publisher(Image, "/top/image_raw", qos_profile_sensor_data)
         self._joints = self.robot.create_publisher(JointState, "/joint_states", 10)
         self.encoding, self.names, self.position = "rgb8", list(JOINT_NAMES), [0.0] * 6
@@ -92,6 +90,11 @@ class Rig:
             thread = threading.Thread(target=executor.spin, daemon=True)
             thread.start()
             self._threads.append(thread)
+
+    def _on_report(self, message: DiagnosticArray) -> None:
+        """Keep the reports of this rig's own node."""
+        if message.status[0].name == f"{self.node.get_name()}: policy":
+            self.reports.append(message.status[0])
 
     def _feed(self) -> None:
         """Joints and image with one stamp, on a grid of 30 per second, never ahead of the clock."""
@@ -128,7 +131,7 @@ class Rig:
 
     def set(self, name: str, value: object) -> tuple[bool, str]:
         request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
-        result = self.call(SetParameters, "/step/set_parameters", request).results[0]
+        result = self.call(SetParameters, f"/{self.node.get_name()}/set_parameters", request).results[0]
         return result.successful, result.reason
 
     def get(self, name: str) -> object:
@@ -188,7 +191,6 @@ def test_chunks_go_out_as_anchored_trajectories_within_the_limits(moving: Rig) -
 def test_diagnostics_tell_latency_policy_time_and_counts(moving: Rig) -> None:
     moving.wait(lambda: moving.reports and "cycle_ms_p50" in str(moving.reports[-1].values), "no latency")
     values = {item.key: item.value for item in moving.reports[-1].values}
-    assert moving.reports[-1].name == "step: policy"
     assert values["state"] == "active"
     assert values["method"] == "step"
     assert float(values["cycle_ms_p50"]) > float(values["policy_ms_p50"]) > 0
@@ -318,10 +320,11 @@ def test_parameters_set_together_are_refused_together(shared) -> None:
 @pytest.fixture(scope="module")
 def shared(checkpoint, ros) -> Iterator[Rig]:
     """One configured, silent node for tests that only talk to its parameters."""
-    rig = Rig({"checkpoint": str(checkpoint), "engine": "torch", "autostart": False})
+    parameters = {"checkpoint": str(checkpoint), "engine": "torch", "autostart": False}
+    rig = Rig(parameters, name="other_step")
     rig.feeding = False
     request = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_CONFIGURE))
-    assert rig.call(ChangeState, "/step/change_state", request).success
+    assert rig.call(ChangeState, "/other_step/change_state", request).success
     yield rig
     rig.close()
 

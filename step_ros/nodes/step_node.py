@@ -348,7 +348,7 @@ class StepNode(LifecycleNode):
             values |= {"method": self._policy.method, "engine": self._policy.engine}
             values |= self._runner.values()
         self._diagnostics.publish(
-            encode.diagnostics_message(self._now(), "step: policy", level, summary, values)
+            encode.diagnostics_message(self._now(), f"{self.get_name()}: policy", level, summary, values)
         )
 
     def _now(self) -> float:
