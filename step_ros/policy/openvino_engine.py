@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -77,15 +78,7 @@ class _Compiled:
         threads: int,
     ) -> None:
         model = _convert(networks, function, example)
-        compiled = core.compile_model(
-            model,
-            "CPU",
-            {
-                "PERFORMANCE_HINT": "LATENCY",
-                "INFERENCE_NUM_THREADS": threads,
-                "INFERENCE_PRECISION_HINT": "f32",
-            },
-        )
+        compiled = _compile(core, model, threads)
         self._request = compiled.create_infer_request()
         self._buffers = [tensor.numpy().copy() for tensor in example]
         for index, buffer in enumerate(self._buffers):
@@ -116,13 +109,28 @@ def _convert(
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # torch's fused attention has no OpenVINO counterpart
     try:
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about tracing, which OpenVINO's converter builds on
             traced = torch.jit.trace(_Call(networks.eval(), function), example, check_trace=False)
         model = openvino.convert_model(traced, example_input=example)
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
     model.reshape({index: list(tensor.shape) for index, tensor in enumerate(example)})
     return model
+
+
+def _compile(core: openvino.Core, model: openvino.Model, threads: int) -> openvino.CompiledModel:
+    options = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    try:
+        return core.compile_model(model, "CPU", options)
+    except RuntimeError:
+        # OpenVINO 2026.4 cannot generate code for Mish in some small networks; its ready-made kernels can run
+        # them, a little slower. If the reason was another one, this fails again and says so.
+        return core.compile_model(model, "CPU", {**options, "SNIPPETS_MODE": "DISABLE"})
 
 
 def _dtype(name: str, image_names: tuple[str, ...]) -> torch.dtype:

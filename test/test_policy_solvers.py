@@ -1,0 +1,117 @@
+"""Solvers against diffusers, step by step where its lists agree with ours, and what holds for all of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
+from policy_helpers import tiny_config
+
+from step_ros.policy.schedule import NoiseSchedule
+from step_ros.policy.solvers import SOLVERS, Solver
+
+SCHEDULE = NoiseSchedule(tiny_config())
+SHAPE = (1, 16, 3)
+COMMON = {"num_train_timesteps": 100, "beta_schedule": "squaredcos_cap_v2"}
+
+
+def network(sample: torch.Tensor, level: int) -> torch.Tensor:
+    """A smooth stand-in for a denoiser whose clean-sample estimates leave [-1, 1] now and then."""
+    return torch.tanh(sample * 1.3 + 0.01 * level) * 1.1
+
+
+def solver(name: str, levels: tuple[int, ...], kind: str = "epsilon", seed: int = 0) -> Solver:
+    generator = torch.Generator().manual_seed(seed)
+    return SOLVERS[name](SCHEDULE, levels, kind, lambda: torch.randn(SHAPE, generator=generator))
+
+
+def compare_with(scheduler: object, name: str, levels: tuple[int, ...], kind: str) -> None:
+    """Walk both down the same list from the same noise and compare every intermediate sample."""
+    assert scheduler.timesteps.tolist() == list(levels)
+    ours, theirs = solver(name, levels, kind), torch.Generator().manual_seed(0)
+    random = {"generator": theirs} if name == "ddpm" else {}
+    sample = expected = torch.randn(SHAPE, generator=torch.Generator().manual_seed(1))
+    for index, level in enumerate(levels):
+        expected = scheduler.step(network(expected, level), level, expected, **random).prev_sample
+        sample = ours.step(sample, network(sample, level), index)
+        torch.testing.assert_close(sample.float(), expected, atol=2e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "sample"])
+@pytest.mark.parametrize(
+    ("steps", "spacing"), [(2, "leading"), (10, "leading"), (4, "trailing"), (10, "trailing")]
+)
+def test_ddim_agrees_with_diffusers(steps: int, spacing: str, kind: str) -> None:
+    scheduler = DDIMScheduler(**COMMON, prediction_type=kind, timestep_spacing=spacing)
+    scheduler.set_timesteps(steps)
+    compare_with(scheduler, "ddim", SCHEDULE.timesteps(steps, spacing), kind)
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "sample"])
+@pytest.mark.parametrize("steps", [100, 10])
+def test_ddpm_agrees_with_diffusers(steps: int, kind: str) -> None:
+    scheduler = DDPMScheduler(**COMMON, prediction_type=kind)
+    scheduler.set_timesteps(steps)
+    compare_with(scheduler, "ddpm", SCHEDULE.timesteps(steps), kind)
+
+
+@pytest.mark.parametrize("steps", [2, 4, 10])
+def test_dpm_solver_agrees_with_diffusers_when_that_one_clips_too(steps: int) -> None:
+    scheduler = DPMSolverMultistepScheduler(
+        **COMMON,
+        timestep_spacing="linspace",
+        thresholding=True,
+        dynamic_thresholding_ratio=1.0,
+        sample_max_value=1.0,
+    )
+    scheduler.set_timesteps(steps)
+    compare_with(scheduler, "dpmsolver++", SCHEDULE.timesteps(steps, "linspace"), "epsilon")
+
+
+def test_a_step_goes_to_the_lists_own_successor() -> None:
+    """In the trailing list of 8 steps 87 is followed by 74, where diffusers would subtract 12 and take 75."""
+    levels = SCHEDULE.timesteps(8, "trailing")
+    sample, noise = torch.full(SHAPE, 0.3), torch.full(SHAPE, 0.2)
+    index = levels.index(87)
+    clean = ((sample - SCHEDULE.noise[87] * noise) / SCHEDULE.signal[87]).clip(-1, 1)
+    expected = SCHEDULE.signal[74] * clean + SCHEDULE.noise[74] * noise
+    torch.testing.assert_close(solver("ddim", levels).step(sample, noise, index), expected)
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+@pytest.mark.parametrize("levels", [(99, 98, 50, 3), (75, 25), (20, 10), (0,), (99,)])
+def test_every_solver_ends_inside_the_data_range_however_wrong_the_network(
+    name: str, levels: tuple[int, ...]
+) -> None:
+    walk, sample = solver(name, levels), torch.randn(SHAPE)
+    for index in range(len(levels)):
+        sample = walk.step(sample, torch.full(SHAPE, 3.0), index)
+    assert sample.abs().max() <= 1.0
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+@pytest.mark.parametrize("kind", ["epsilon", "sample"])
+def test_a_perfect_network_is_followed_to_its_clean_sample(name: str, kind: str) -> None:
+    clean = torch.rand(SHAPE) * 1.6 - 0.8
+    levels = (80, 60, 30, 10)
+    walk = solver(name, levels, kind)
+    sample = SCHEDULE.signal[80] * clean + SCHEDULE.noise[80] * torch.randn(SHAPE)
+    for index, level in enumerate(levels):
+        noise = (sample - SCHEDULE.signal[level] * clean) / SCHEDULE.noise[level]
+        sample = walk.step(sample, clean if kind == "sample" else noise, index)
+    torch.testing.assert_close(sample.float(), clean, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["ddim", "dpmsolver++"])
+def test_numpy_and_torch_give_the_same_numbers(name: str) -> None:
+    levels = (60, 40, 20)
+    ours, theirs = solver(name, levels), solver(name, levels)
+    sample = torch.randn(SHAPE)
+    array = sample.numpy()
+    for index, level in enumerate(levels):
+        output = network(sample, level)
+        array = ours.step(array, output.numpy(), index)
+        sample = theirs.step(sample, output, index)
+    assert isinstance(array, np.ndarray) and array.dtype == np.float32
+    np.testing.assert_allclose(array, sample.numpy(), atol=1e-6)
