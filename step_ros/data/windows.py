@@ -23,7 +23,7 @@ from step_ros.data.reader import Dataset
 
 @dataclass(frozen=True)
 class Batch:
-    """B windows; masks are True where the element was recorded, else history is 0 and action repeats the edge.
+    """B windows; masks are True where an element was recorded; else history is 0, action the edge repeated.
 
     observation: name -> (B, To, *shape); action (B, Tp, A); history (B, Ta, A); masks (B, Tp) and (B, Ta).
     """

@@ -1,0 +1,266 @@
+"""What `step-ros train` does: the stages of a policy in order, and the checkpoint that comes out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from rich.progress import Progress
+
+from step_ros.data.errors import DatasetError
+from step_ros.data.reader import Dataset
+from step_ros.data.windows import Windows, split_episodes
+from step_ros.policy.checkpoint import CARD_FILE, load_checkpoint, save_checkpoint
+from step_ros.policy.config import ACTION, STATE, PolicyConfig, PredictorConfig
+from step_ros.policy.networks import PolicyNetworks, build_networks
+from step_ros.training.augmentation import HistoryAugmentation
+from step_ros.training.errors import TrainingError
+from step_ros.training.examples import Examples
+from step_ros.training.features import encode_dataset
+from step_ros.training.loop import LoopResult, LoopSettings, fit
+from step_ros.training.objectives.denoiser import DenoiserObjective
+from step_ros.training.objectives.encoder import EncoderObjective, normalized
+from step_ros.training.objectives.predictor import PredictorObjective
+
+RUN_FOLDER = "training"
+"""inside the checkpoint's folder: curves (`.csv`) and what resuming needs (`.pt`, not to be shipped)"""
+
+CAMERA_SHIFTS = {"observation.images.top": 2}
+"""pixels; a camera fixed to the world loses absolute position if it is shifted far"""
+OTHER_CAMERA_SHIFT = 4
+
+ENCODER_SHARE = 0.3
+"""of a time budget, at most, for the encoders"""
+
+
+def train_policy(
+    dataset: Path,
+    out: Path,
+    *,
+    encoder_iterations: int = 2000,
+    encoder_lr: float = 1e-3,
+    iterations: int = 12000,
+    batch_size: int = 64,
+    lr: float = 5e-4,
+    seed: int = 0,
+    resume: bool = True,
+    max_minutes: float | None = None,
+    down_dims: tuple[int, ...] = (64, 128, 256),
+    prediction_type: str = "epsilon",
+    inputs: tuple[str, ...] | None = None,
+    shifts: Mapping[str, int] | None = None,
+    variants: int = 4,
+    pose_weight: float = 0.5,
+    held_out: float = 0.05,
+    threads: int | None = None,
+) -> LoopResult:
+    """Trains image encoders, then the denoiser on their frozen features; writes a checkpoint to `out`.
+
+    inputs: observation features of the policy; by default joint positions and all cameras. shifts: pixels per
+    camera feature; variants: shifted views of each frame that the denoiser trains on, the true one included.
+    pose_weight: see `EncoderObjective`. held_out: share of the episodes. max_minutes: budget of both stages.
+    A call with the same arguments continues an interrupted run, and does nothing to a finished one.
+
+    Raises:
+        DatasetError, ConfigError, TrainingError: what does not fit, before anything is trained.
+        KeyboardInterrupt: after an interrupt; all is saved, `out` is a checkpoint if the denoiser had begun.
+    """
+    accelerator = _accelerator(threads)
+    session = _Session(Dataset(dataset), accelerator, batch_size, seed, resume, held_out, out)
+    torch.manual_seed(seed)
+    config = policy_config(session.dataset, inputs, down_dims=down_dims, prediction_type=prediction_type)
+    networks = build_networks(config, session.dataset.stats).to(accelerator.device)
+    windows = session.windows(config)
+    shifts = _camera_shifts(config, shifts)
+    stages: dict[str, Any] = {}
+    spent = 0.0
+    if config.image_names:
+        with accelerator.main_process_first():
+            encoder = EncoderObjective(
+                networks, session.dataset, *windows, shifts, pose_weight, accelerator.device
+            )
+        budget = max_minutes * ENCODER_SHARE if max_minutes else None
+        result = session.fit(encoder, iterations=encoder_iterations, lr=encoder_lr, max_minutes=budget)
+        stages["encoder"], spent = dataclasses.asdict(result), result.minutes
+    networks.eval().encoders.requires_grad_(False)
+    *examples, digest = session.examples(networks, windows, shifts, variants)
+
+    card = session.card() | {
+        "command": f"step-ros train policy {session.dataset.root.name} --out {out.name} --encoder-iterations "
+        f"{encoder_iterations} --iterations {iterations} --batch-size {batch_size} --lr {lr} --seed {seed}",
+    }
+
+    def save(result: LoopResult) -> None:
+        stages["denoiser"] = dataclasses.asdict(result)
+        save_checkpoint(out, config, networks, card | {"stages": stages})
+
+    denoiser = DenoiserObjective(networks, *examples, digest)
+    budget = max(max_minutes - spent, 0.1) if max_minutes else None
+    return session.fit(denoiser, save, iterations=iterations, lr=lr, max_minutes=budget)
+
+
+def train_predictor(
+    policy: Path,
+    dataset: Path,
+    *,
+    iterations: int = 5000,
+    batch_size: int = 64,
+    lr: float = 1e-3,
+    seed: int = 0,
+    resume: bool = True,
+    max_minutes: float | None = None,
+    predictor: PredictorConfig | None = None,
+    augmentation: HistoryAugmentation | None = None,
+    shifts: Mapping[str, int] | None = None,
+    variants: int = 4,
+    held_out: float = 0.05,
+    threads: int | None = None,
+) -> LoopResult:
+    """Trains a predictor on the frozen features of a checkpoint and adds it to that checkpoint.
+
+    Normalisation, encoders and denoiser stay as they are; a predictor that was there is replaced. Arguments
+    as for `train_policy`, with the same values for the same held-out episodes and cached features.
+
+    Raises:
+        CheckpointError, DatasetError, ConfigError, TrainingError: what does not fit, before training.
+        KeyboardInterrupt: after an interrupt; the checkpoint then holds the predictor as it stands.
+    """
+    accelerator = _accelerator(threads)
+    before, trained = load_checkpoint(policy)
+    session = _Session(Dataset(dataset), accelerator, batch_size, seed, resume, held_out, policy)
+    torch.manual_seed(seed)
+    config = dataclasses.replace(before, predictor=predictor or before.predictor or PredictorConfig())
+    networks = build_networks(config)
+    kept = {k: v for k, v in trained.state_dict().items() if not k.startswith("predictor.")}
+    networks.load_state_dict(networks.state_dict() | kept)
+    networks.to(accelerator.device).requires_grad_(False).eval()
+    windows, shifts = session.windows(config), _camera_shifts(config, shifts)
+    *examples, digest = session.examples(networks, windows, shifts, variants)
+    networks.predictor.requires_grad_(True).train()
+
+    card_path = policy / CARD_FILE
+    card = json.loads(card_path.read_text()) if card_path.exists() else session.card()
+    augmentation = augmentation or HistoryAugmentation()
+    command = (
+        f"step-ros train predictor {policy.name} {session.dataset.root.name} --iterations {iterations} "
+        f"--batch-size {batch_size} --lr {lr} --seed {seed}"
+    )
+
+    def save(result: LoopResult) -> None:
+        stage = dataclasses.asdict(result) | {"augmentation": dataclasses.asdict(augmentation)}
+        stages = card.get("stages", {}) | {"predictor": stage}
+        save_checkpoint(policy, config, networks, card | {"predictor_command": command, "stages": stages})
+
+    objective = PredictorObjective(networks, *examples, augmentation, digest)
+    return session.fit(objective, save, iterations=iterations, lr=lr, max_minutes=max_minutes)
+
+
+def policy_config(dataset: Dataset, inputs: tuple[str, ...] | None, **fields: Any) -> PolicyConfig:
+    """Configuration of a policy without predictor for a dataset; `fields` as in `PolicyConfig`.
+
+    Raises:
+        DatasetError: when the dataset lacks `action` or one of the inputs.
+        ConfigError: when a field is out of range.
+    """
+    features = dataset.features
+    if inputs is None:
+        inputs = tuple(name for name in (STATE, *dataset.cameras) if name in features)
+    for name in (*inputs, ACTION):
+        if name not in features:
+            raise DatasetError(dataset.root, "features", f"no {name}", ", ".join(features))
+    names = features[ACTION]["names"] or [f"action_{k}" for k in range(features[ACTION]["shape"][0])]
+    return PolicyConfig(
+        input_features={name: tuple(features[name]["shape"]) for name in inputs},
+        action_names=tuple(name.removesuffix(".pos") for name in names),
+        fps=float(dataset.fps),
+        predictor=None,
+        **fields,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Session:
+    """What all stages of one command share."""
+
+    dataset: Dataset
+    accelerator: Accelerator
+    batch_size: int
+    seed: int
+    resume: bool
+    held_out: float
+    out: Path
+
+    def fit(self, objective: Any, on_save: Any = None, **settings: Any) -> LoopResult:
+        loop = LoopSettings(batch_size=self.batch_size, seed=self.seed, **settings)
+        return fit(objective, loop, self.out / RUN_FOLDER, self.accelerator, self.resume, on_save)
+
+    def windows(self, config: PolicyConfig) -> tuple[Windows, Windows | None]:
+        """Training windows, and those of the episodes kept back."""
+        train, kept = split_episodes(len(self.dataset.episodes), self.held_out, self.seed)
+        shape = (config.n_obs_steps, config.horizon, config.n_action_steps)
+        return (
+            Windows(self.dataset, *shape, train),
+            Windows(self.dataset, *shape, kept) if kept else None,
+        )
+
+    def examples(
+        self,
+        networks: PolicyNetworks,
+        windows: tuple[Windows, Windows | None],
+        shifts: Mapping[str, int],
+        variants: int,
+    ) -> tuple[Examples, Examples | None, str]:
+        """Training and held-out examples under the frozen encoders, and the digest of their features."""
+        device = self.accelerator.device
+        disable = not self.accelerator.is_main_process
+        with self.accelerator.main_process_first(), Progress(disable=disable) as bar:
+            task = bar.add_task("features", total=None)
+            features, digest = encode_dataset(
+                networks,
+                self.dataset,
+                shifts,
+                variants,
+                self.seed,
+                device,
+                lambda done, total: bar.update(task, completed=done, total=total),
+            )
+        actions = normalized(networks, self.dataset, ACTION, device)
+        train, kept = windows
+        return (
+            Examples(train, actions, features),
+            Examples(kept, actions, features) if kept else None,
+            digest,
+        )
+
+    def card(self) -> dict[str, Any]:
+        """What the card says of the data."""
+        tasks = sorted({task for episode in self.dataset.episodes for task in episode.row["tasks"]})
+        return {
+            "dataset": {
+                "name": self.dataset.root.name,
+                "tasks": tasks,
+                "episodes": len(self.dataset.episodes),
+                "frames": self.dataset.num_frames,
+                "held_out_share": self.held_out,
+                "split_seed": self.seed,
+            }
+        }
+
+
+def _accelerator(threads: int | None) -> Accelerator:
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return Accelerator()
+
+
+def _camera_shifts(config: PolicyConfig, shifts: Mapping[str, int] | None) -> dict[str, int]:
+    unknown = set(shifts or ()) - set(config.image_names)
+    if unknown:
+        raise TrainingError("shifts", sorted(unknown), ", ".join(config.image_names))
+    usual = {name: CAMERA_SHIFTS.get(name, OTHER_CAMERA_SHIFT) for name in config.image_names}
+    return usual | dict(shifts or {})
