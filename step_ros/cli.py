@@ -8,12 +8,22 @@ from __future__ import annotations
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from step_ros import __version__
 from step_ros.paths import share_path
+
+SHOWN_VERSIONS = ("torch", "diffusers", "openvino", "mujoco", "mink", "numpy", "ros-rclpy", "rosbags")
+COMPARED = [
+    "step",
+    "ddpm",
+    "ddim:num_inference_steps=10",
+    "ddim:timesteps=50/0",
+    "ddim:timesteps=75/25",
+    "predictor",
+]
 
 app = typer.Typer(
     name="step-ros",
@@ -25,22 +35,28 @@ app = typer.Typer(
 train_app = typer.Typer(help="Train a policy, or the predictor of a trained policy.", no_args_is_help=True)
 app.add_typer(train_app, name="train")
 
-SHOWN_VERSIONS = ("torch", "diffusers", "openvino", "mujoco", "mink", "numpy", "ros-rclpy", "rosbags")
-
-Task = Annotated[str, typer.Option(help="pick_place or stack_cube.")]
+TaskName = Literal["pick_place", "stack_cube"]
+Task = Annotated[TaskName, typer.Option(help="What is to be done.")]
+Checkpoint = Annotated[Path | None, typer.Option(help="Folder of a policy.", show_default="the task's")]
+FirstSeed = Annotated[int, typer.Option(help="Episode k starts from seed + k.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes that simulate side by side.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Windows per training step.")]
+LearningRate = Annotated[float, typer.Option(min=0.0, help="Highest learning rate (AdamW).")]
+TrainingSeed = Annotated[int, typer.Option(help="Of weights, batches, noise and the held-out split.")]
+Resume = Annotated[bool, typer.Option(help="Go on where an interrupted run stopped.")]
 MaxMinutes = Annotated[float | None, typer.Option(min=0.0, help="Save and stop after so many minutes.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Threads of torch.", show_default="all cores")]
 
 
 def main() -> None:
-    """Entry point of `step-ros`: a refused policy or dataset ends it with one line instead of a trace."""
+    """Entry point of `step-ros`: what the package refuses, with a reason, ends it in one line.
+
+    Any other exception is a fault in the package and keeps its trace.
+    """
     try:
         app()
     except Exception as error:
-        from step_ros.data.errors import DatasetError
-        from step_ros.policy.errors import PolicyError
-
-        if not isinstance(error, DatasetError | PolicyError):
+        if not type(error).__module__.startswith("step_ros."):
             raise
         sys.exit(f"step-ros: {error}")
 
@@ -65,52 +81,73 @@ def demo(
     task: Task = "pick_place",
     episodes: Annotated[int, typer.Option(min=1, help="Episodes to run.")] = 10,
     out: Annotated[Path, typer.Option(help="Folder of the report and the bag.")] = Path("demo_out"),
+    seed: FirstSeed = 0,
+    checkpoint: Checkpoint = None,
+    method: Annotated[
+        str | None, typer.Option(help="step, ddim, ddpm or predictor.", show_default="step")
+    ] = None,
 ) -> None:
-    """Run the policy against the simulated arm through ROS topics and write a report."""
+    """Run a policy on the simulated arm through ROS topics and write a report."""
     from step_ros.demo import run_demo
 
-    run_demo(task=task, episodes=episodes, out=out)
+    run_demo(task=task, episodes=episodes, out=out, seed=seed, checkpoint=checkpoint, method=method)
 
 
 @app.command()
 def collect(
+    out: Annotated[Path, typer.Option(help="Folder of the dataset; one that exists is continued.")],
+    episodes: Annotated[int, typer.Option(min=1, help="Episodes the dataset shall hold in the end.")],
     task: Task = "pick_place",
-    episodes: Annotated[int, typer.Option(min=1, help="Episodes the dataset shall hold in the end.")] = 200,
-    out: Annotated[Path, typer.Option(help="Folder of the dataset; one that exists is continued.")] = ...,
-    seed: Annotated[int, typer.Option(help="Demonstration k starts from seed + k.")] = 1_000_000,
+    seed: FirstSeed = 1_000_000,
     workers: Workers = 2,
+    noise: Annotated[float, typer.Option(min=0.0, help="Disturbance of the expert's commands, rad.")] = 0.015,
 ) -> None:
     """Record demonstrations of the scripted expert as a LeRobotDataset v3.0."""
     from step_ros.collect import collect
 
-    collect(task=task, episodes=episodes, out=out, seed=seed, workers=workers)
+    collect(task=task, episodes=episodes, out=out, seed=seed, workers=workers, noise=noise)
 
 
 @train_app.command("policy")
 def train_policy(
     dataset: Annotated[Path, typer.Argument(help="Folder of a LeRobotDataset v3.0.")],
-    out: Annotated[Path, typer.Option(help="Folder of the checkpoint to be made.")] = ...,
+    out: Annotated[Path, typer.Option(help="Folder of the checkpoint.")],
     encoder_iterations: Annotated[int, typer.Option(min=1, help="Steps of the image encoders.")] = 2000,
+    encoder_lr: LearningRate = 1e-3,
     iterations: Annotated[int, typer.Option(min=1, help="Steps of the denoiser.")] = 12000,
-    batch_size: Annotated[int, typer.Option(min=1)] = 64,
-    lr: Annotated[float, typer.Option(min=0.0, help="Peak learning rate.")] = 5e-4,
-    seed: Annotated[int, typer.Option(help="Of initial weights, batches and noise.")] = 0,
-    resume: Annotated[bool, typer.Option(help="Go on where an interrupted run in `out` stopped.")] = True,
+    batch_size: BatchSize = 64,
+    lr: LearningRate = 5e-4,
+    seed: TrainingSeed = 0,
+    resume: Resume = True,
     max_minutes: MaxMinutes = None,
+    down_dims: Annotated[tuple[int, int, int], typer.Option(help="Channels of the U-Net's levels.")] = (
+        64,
+        128,
+        256,
+    ),
+    prediction_type: Annotated[
+        Literal["epsilon", "sample"],
+        typer.Option(help="What the denoiser predicts: noise or the clean chunk."),
+    ] = "epsilon",
+    threads: Threads = None,
 ) -> None:
-    """Train image encoders and denoiser on a dataset."""
+    """Train the image encoders, then the denoiser, on a dataset."""
     from step_ros.training.commands import train_policy
 
     train_policy(
         dataset,
         out,
         encoder_iterations=encoder_iterations,
+        encoder_lr=encoder_lr,
         iterations=iterations,
         batch_size=batch_size,
         lr=lr,
         seed=seed,
         resume=resume,
         max_minutes=max_minutes,
+        down_dims=down_dims,
+        prediction_type=prediction_type,
+        threads=threads,
     )
 
 
@@ -118,14 +155,24 @@ def train_policy(
 def train_predictor(
     policy: Annotated[Path, typer.Argument(help="Folder of a trained policy; the predictor is added to it.")],
     dataset: Annotated[Path, typer.Argument(help="The dataset that the policy was trained on.")],
-    iterations: Annotated[int, typer.Option(min=1)] = 5000,
-    batch_size: Annotated[int, typer.Option(min=1)] = 64,
-    lr: Annotated[float, typer.Option(min=0.0, help="Peak learning rate.")] = 1e-3,
-    seed: Annotated[int, typer.Option(help="Of initial weights, batches and augmentation.")] = 0,
-    resume: Annotated[bool, typer.Option(help="Go on where an interrupted run stopped.")] = True,
+    iterations: Annotated[int, typer.Option(min=1, help="Training steps.")] = 5000,
+    batch_size: BatchSize = 64,
+    lr: LearningRate = 1e-3,
+    seed: TrainingSeed = 0,
+    resume: Resume = True,
     max_minutes: MaxMinutes = None,
+    threads: Threads = None,
+    time_shift: Annotated[int, typer.Option(min=0, help="Moves the history by up to so many ticks.")] = 4,
+    noise: Annotated[float, typer.Option(min=0.0, help="White noise on the history, normalised.")] = 0.25,
+    offset: Annotated[
+        float, typer.Option(min=0.0, help="Offset per joint of the history, normalised.")
+    ] = 0.15,
+    dropout: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of windows without history.")
+    ] = 0.05,
 ) -> None:
-    """Train the spatiotemporal consistency predictor of a policy."""
+    """Train the predictor of a policy on falsified histories, so that it does not copy them."""
+    from step_ros.training.augmentation import HistoryAugmentation
     from step_ros.training.commands import train_predictor
 
     train_predictor(
@@ -137,6 +184,39 @@ def train_predictor(
         seed=seed,
         resume=resume,
         max_minutes=max_minutes,
+        threads=threads,
+        augmentation=HistoryAugmentation(time_shift=time_shift, noise=noise, offset=offset, dropout=dropout),
+    )
+
+
+@app.command("eval")
+def evaluate(
+    out: Annotated[Path, typer.Option(help="JSON file of the results; one that exists is continued.")],
+    task: Task = "pick_place",
+    checkpoint: Checkpoint = None,
+    methods: Annotated[
+        list[str],
+        typer.Option("--method", help="METHOD[:setting=value,...], lists as 75/25; may be repeated."),
+    ] = COMPARED,
+    episodes: Annotated[int, typer.Option(min=1, help="Episodes per method, on the same seeds.")] = 100,
+    seed: FirstSeed = 0,
+    workers: Workers = 2,
+    engine: Annotated[
+        Literal["auto", "torch", "openvino"], typer.Option(help="What runs the networks.")
+    ] = "auto",
+) -> None:
+    """Compare methods on the same seeds in lock-step simulation, without ROS."""
+    from step_ros.evaluation.commands import evaluate
+
+    evaluate(
+        task=task,
+        checkpoint=checkpoint or share_path("models", "policies", task),
+        methods=methods,
+        episodes=episodes,
+        out=out,
+        seed=seed,
+        workers=workers,
+        engine=engine,
     )
 
 
@@ -148,9 +228,9 @@ def info() -> None:
             version = metadata.version(distribution)
         except metadata.PackageNotFoundError:
             version = "not installed by pip"
-        typer.echo(f"{distribution:24s} {version}")
+        typer.echo(f"{distribution:12s} {version}")
     for config in sorted(share_path("models", "policies").glob("*/config.json")):
-        typer.echo(f"{'policy':24s} {config.parent}")
+        typer.echo(f"{'policy':12s} {config.parent}")
 
 
 if __name__ == "__main__":

@@ -6,35 +6,54 @@ import importlib
 import inspect
 import subprocess
 import sys
+import typing
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from step_ros import __version__, cli
+from step_ros.evaluation.variants import parse_variant
+from step_ros.sim.world import TASKS
 
 CALLS = {
-    cli.demo: "step_ros.demo:run_demo",
-    cli.collect: "step_ros.collect:collect",
-    cli.train_policy: "step_ros.training.commands:train_policy",
-    cli.train_predictor: "step_ros.training.commands:train_predictor",
+    cli.demo: ["step_ros.demo:run_demo"],
+    cli.collect: ["step_ros.collect:collect"],
+    cli.train_policy: ["step_ros.training.commands:train_policy"],
+    cli.train_predictor: [
+        "step_ros.training.commands:train_predictor",
+        "step_ros.training.augmentation:HistoryAugmentation",
+    ],
+    cli.evaluate: ["step_ros.evaluation.commands:evaluate"],
 }
+"""Each command and what its options are handed to."""
 
 
-def test_help_loads_neither_networks_nor_simulation_nor_ros() -> None:
-    heavy = "{'torch', 'mujoco', 'rclpy', 'openvino'}"
-    code = f"import sys, step_ros.cli; sys.exit(repr({heavy} & set(sys.modules) or ''))"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert loaded.stderr.strip() in ("", "''")
+def test_starting_loads_neither_networks_nor_simulation_nor_ros() -> None:
+    code = "import sys, step_ros.cli; print({'torch', 'mujoco', 'rclpy', 'openvino'} & set(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "set()"
 
 
-@pytest.mark.parametrize(("command", "target"), CALLS.items(), ids=CALLS.values())
-def test_a_command_offers_what_its_function_takes_with_the_same_defaults(command, target: str) -> None:
-    module, function = target.split(":")
-    accepted = inspect.signature(getattr(importlib.import_module(module), function)).parameters
+@pytest.mark.parametrize("command", CALLS, ids=lambda command: command.__name__)
+def test_a_command_offers_what_its_function_takes_with_the_same_defaults(command: Callable) -> None:
+    accepted: dict[str, inspect.Parameter] = {}
+    for target in CALLS[command]:
+        module, function = target.split(":")
+        accepted |= inspect.signature(getattr(importlib.import_module(module), function)).parameters
     for name, option in inspect.signature(command).parameters.items():
         assert name in accepted
-        if accepted[name].default is not inspect.Parameter.empty and option.default is not ...:
+        if inspect.Parameter.empty not in (accepted[name].default, option.default):
             assert option.default == accepted[name].default, name
+
+
+def test_the_tasks_offered_are_the_simulations() -> None:
+    assert set(typing.get_args(cli.TaskName)) == set(TASKS)
+
+
+def test_the_methods_compared_by_default_can_be_evaluated() -> None:
+    assert [parse_variant(text).label for text in cli.COMPARED] == cli.COMPARED
 
 
 def test_version_is_the_packages() -> None:
@@ -46,10 +65,31 @@ def test_info_lists_the_versions_in_use() -> None:
     assert all(name in output for name in cli.SHOWN_VERSIONS)
 
 
-def test_a_refused_dataset_ends_with_one_line_that_names_it(tmp_path, capsys, monkeypatch) -> None:
+def test_a_refused_dataset_ends_with_one_line_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     missing = tmp_path / "no_such_dataset"
-    monkeypatch.setattr(sys, "argv", ["step-ros", "train", "policy", str(missing), "--out", str(tmp_path)])
+    arguments = ["step-ros", "train", "policy", str(missing), "--out", str(tmp_path / "policy")]
+    monkeypatch.setattr(sys, "argv", arguments)
     with pytest.raises(SystemExit) as end:
         cli.main()
     assert str(missing) in str(end.value)
     assert "\n" not in str(end.value)
+
+
+def test_a_missing_checkpoint_ends_with_one_line_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = tmp_path / "no_such_policy"
+    arguments = ["step-ros", "eval", "--checkpoint", str(missing), "--out", str(tmp_path / "results.json")]
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert str(missing) in str(end.value)
+
+
+def test_a_fault_of_the_program_keeps_its_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "share_path", lambda *parts: 1 / 0)
+    monkeypatch.setattr(sys, "argv", ["step-ros", "info"])
+    with pytest.raises(ZeroDivisionError):
+        cli.main()
