@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, track
 from rich.table import Table
 
 from step_ros.evaluation.provenance import provenance
@@ -73,19 +73,22 @@ def run_demo(
     console = Console()
     console.print(
         f"Logs: {out / 'logs'}. To look on, in another terminal: "
-        f"[bold]export ROS_DOMAIN_ID={os.environ['ROS_DOMAIN_ID']}[/], then e.g. ros2 topic list"
+        f"[bold]export ROS_DOMAIN_ID={os.environ['ROS_DOMAIN_ID']}[/], then e.g. ros2 topic list",
+        soft_wrap=True,
     )
     try:
         finished, reports = _run(console, task, range(seed, seed + episodes), out, checkpoint, method)
         summary = _summary(task, checkpoint, finished, reports)
-        with console.status("Drawing the film and the report"):
-            _write_report(out, summary, finished, read_recording(out / "bag"))
+        with console.status("Reading the bag"):
+            recording = read_recording(out / "bag")
+        _write_report(console, out, summary, finished, recording)
     except (EpisodeError, NodeDiedError, RecordingError) as error:
         raise DemoError(str(error)) from error
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     console.print(
         f"[bold]{summary['successes']} of {episodes}[/] episodes succeeded; "
-        f"cycle p50 {summary['cycle_ms_p50']} ms, p95 {summary['cycle_ms_p95']} ms. See {out / 'report.html'}"
+        f"cycle p50 {summary['cycle_ms_p50']} ms, p95 {summary['cycle_ms_p95']} ms. See {out / 'report.html'}",
+        soft_wrap=True,
     )
     return summary
 
@@ -203,11 +206,11 @@ def _summary(
 
 
 def _write_report(
-    out: Path, summary: dict[str, object], finished: list[Episode], recording: Recording
+    console: Console, out: Path, summary: dict[str, object], finished: list[Episode], recording: Recording
 ) -> None:
     cut = [recording.between(episode.start, episode.end) for episode in finished]
     shown = next((number for number, episode in enumerate(finished) if episode.success), 0)
     with World(summary["task"], image_size=FILM_SIZE) as world:
-        film = film_episodes(world, cut)
+        film = film_episodes(world, track(cut, "filming", console=console))
     cycle_ms = [value for episode in finished for value in episode.cycle_ms]
     write_report(out / "report.html", summary, cycle_ms, shown, cut[shown], film)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from step_ros.control.joints import JOINT_NAMES
 from step_ros.evaluation.recording import Recording
@@ -52,6 +53,7 @@ def latency_figure(cycle_ms: Sequence[float], policy_ms_p50: float | None) -> by
     for name, value, colour in marks:
         axis.axvline(value, color=colour, lw=1.4, label=f"{name}: {value:.1f} ms")
     axis.set_xlim(0, limit)
+    axis.yaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_xlabel("milliseconds from image stamp to published trajectory", fontsize=8)
     axis.set_ylabel("cycles", fontsize=8)
     axis.legend(frameon=False, fontsize=9)

@@ -37,8 +37,8 @@ def write_report(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     scenes = [
-        {"start": start, "seed": row["seed"], "success": row["success"]}
-        for start, row in zip(film.starts, summary["rows"], strict=True)
+        {"start": scene.start, "end": scene.end, "seed": row["seed"], "success": row["success"]}
+        for scene, row in zip(film.scenes, summary["rows"], strict=True)
     ]
     page = environment.get_template("report.html.j2").render(
         summary=summary,

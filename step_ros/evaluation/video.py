@@ -22,47 +22,55 @@ LINGER = 15
 
 
 @dataclass(frozen=True)
+class Scene:
+    """Where an episode is in a film: when it begins and when it has ended, seconds."""
+
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
 class Film:
     """Episodes one after the other, as H.264 in MP4."""
 
     mp4: bytes
-    starts: tuple[float, ...]
-    """When each episode begins, seconds of the film."""
+    scenes: tuple[Scene, ...]
 
 
 def film_episodes(world: World, episodes: Iterable[Recording]) -> Film:
     """Film episodes, each cut out of its recording, at the world's image size (even sides)."""
-    starts: list[float] = []
+    scenes: list[Scene] = []
     shown = 0
 
     def frames() -> Iterator[np.ndarray]:
         nonlocal shown
         for episode in episodes:
-            starts.append(shown / FRAME_RATE)
+            start = shown
             for image in _frames(world, episode):
                 shown += 1
                 yield image
+            end = shown
+            for _ in range(LINGER):
+                shown += 1
+                yield image
+            scenes.append(Scene(start / FRAME_RATE, end / FRAME_RATE))
 
-    return Film(encode_mp4(frames()), tuple(starts))
+    return Film(encode_mp4(frames()), tuple(scenes))
 
 
 def _frames(world: World, episode: Recording) -> Iterator[np.ndarray]:
-    start, end = episode.object_times[0], episode.object_times[-1]
-    image = None
-    for now in np.arange(start, end, SPEED / FRAME_RATE):
+    start, end = episode.object_times[[0, -1]]
+    for now in np.arange(start, end + SPEED / FRAME_RATE, SPEED / FRAME_RATE):
         joints = [np.interp(now, episode.state_times, column) for column in episode.positions.T]
         newest = np.searchsorted(episode.object_times, now, side="right") - 1
         world.set_state(np.array(joints), episode.object_poses[newest])
-        image = world.render(VIEW_CAMERA)
-        yield image
-    if image is not None:
-        yield from [image] * LINGER
+        yield world.render(VIEW_CAMERA)
 
 
 def encode_mp4(frames: Iterable[np.ndarray]) -> bytes:
     """A film that browsers play, from at least one frame (H, W, 3) uint8 with even sides."""
     buffer = io.BytesIO()
-    with av.open(buffer, "w", format="mp4", options={"movflags": "faststart"}) as container:
+    with av.open(buffer, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=FRAME_RATE, options={"crf": "24"})
         stream.pix_fmt = "yuv420p"
         for number, image in enumerate(frames):
