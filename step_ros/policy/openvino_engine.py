@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from step_ros.policy.networks import PolicyNetworks
 
@@ -30,6 +31,8 @@ class OpenVinoEngine:
 
     def __init__(self, networks: PolicyNetworks, threads: int = 1) -> None:
         config = networks.config
+        # Frozen weights are traced as constants, which spares the slow scripting of every module.
+        networks = copy.deepcopy(networks).cpu().eval().requires_grad_(False)
         self._inputs = tuple(config.input_features)
         observation = tuple(
             torch.zeros(
@@ -44,17 +47,16 @@ class OpenVinoEngine:
         core = openvino.Core()
         self._encode = _Compiled(
             core,
-            networks,
             lambda *inputs: networks.encode(dict(zip(names, inputs, strict=True))),
             observation,
             threads,
         )
-        self._denoise = _Compiled(core, networks, networks.denoise, (chunk, level, features), threads)
+        self._denoise = _Compiled(core, networks.denoise, (chunk, level, features), threads)
         self._predict = None
         if networks.predictor is not None:
             history = torch.zeros(1, config.n_action_steps, config.action_dim)
             mask = torch.ones(1, config.n_action_steps, dtype=torch.bool)
-            self._predict = _Compiled(core, networks, networks.predict, (history, mask, features), threads)
+            self._predict = _Compiled(core, networks.predict, (history, mask, features), threads)
 
     def encode(self, observation: Mapping[str, NDArray]) -> NDArray:
         return self._encode(*(observation[name] for name in self._inputs))
@@ -72,12 +74,11 @@ class _Compiled:
     def __init__(
         self,
         core: openvino.Core,
-        networks: PolicyNetworks,
         function: Callable[..., Tensor],
         example: tuple[Tensor, ...],
         threads: int,
     ) -> None:
-        model = _convert(networks, function, example)
+        model = _convert(function, example)
         compiled = _compile(core, model, threads)
         self._request = compiled.create_infer_request()
         self._buffers = [tensor.numpy().copy() for tensor in example]
@@ -91,27 +92,13 @@ class _Compiled:
         return self._request.get_output_tensor(0).data.copy()
 
 
-class _Call(nn.Module):
-    """A function of the networks as a module, which is what the converter takes."""
-
-    def __init__(self, networks: PolicyNetworks, function: Callable[..., Tensor]) -> None:
-        super().__init__()
-        self.networks = networks
-        self._function = function
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return self._function(*inputs)
-
-
-def _convert(
-    networks: PolicyNetworks, function: Callable[..., Tensor], example: tuple[Tensor, ...]
-) -> openvino.Model:
+def _convert(function: Callable[..., Tensor], example: tuple[Tensor, ...]) -> openvino.Model:
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # torch's fused attention has no OpenVINO counterpart
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about tracing, which OpenVINO's converter builds on
-            traced = torch.jit.trace(_Call(networks.eval(), function), example, check_trace=False)
+            traced = torch.jit.trace(lambda *inputs: function(*inputs), example, check_trace=False)
         model = openvino.convert_model(traced, example_input=example)
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
