@@ -221,6 +221,18 @@ def test_the_arm_holds_when_an_input_goes_stale_and_goes_on_when_it_is_back(rig,
     assert np.isnan(rig.policy.commanded[-1]).all(), "the arm was held: no history, a cold start"
 
 
+def test_a_camera_too_slow_for_the_observation_window_makes_the_arm_hold_until_it_is_fast_again(rig) -> None:
+    rig.tick(20)
+    for number in range(60):
+        rig.tick(image=number % 3 == 0)
+    assert "no complete observation" in rig.runner.hold_reason
+    assert rig.holds
+    planned = len(rig.plans)
+    rig.tick(20)
+    assert rig.runner.hold_reason is None
+    assert len(rig.plans) > planned
+
+
 def test_a_hold_stays_at_the_measured_position_at_rest(rig) -> None:
     running(rig)
     rig.joints = np.full(6, 0.3)

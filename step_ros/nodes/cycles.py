@@ -30,6 +30,8 @@ from step_ros.policy.policy import Plan, Policy
 JOINTS = "joint state"
 HOLD_TIME = 0.2
 """Seconds in which a hold brings the arm to rest."""
+WINDOW_PATIENCE = 1.0
+"""Seconds for which fresh inputs may fail to make a complete observation window."""
 
 
 def camera_stream(camera: str) -> str:
@@ -96,6 +98,7 @@ class CycleRunner:
         self._lock = threading.RLock()
         self._generation, self._policy_generation = 0, -1
         self._last_stamp: float | None = None
+        self._window_complete_at = monotonic()
         self._running, self._enabled, self._stopped = False, True, False
         self._failure: str | None = None
         self.statistics = CycleStatistics()
@@ -110,6 +113,7 @@ class CycleRunner:
             self._running, self._enabled, self._failure = True, enabled, None
             self._window.clear()
             self._watchdog.forget()
+            self._window_complete_at = self._monotonic()
             self.check()
 
     def stop(self) -> None:
@@ -202,7 +206,22 @@ class CycleRunner:
             return "emergency stop"
         if not self._enabled:
             return "disabled"
-        return self._failure or self._watchdog.reason(self._clock(), self._monotonic())
+        return (
+            self._failure
+            or self._watchdog.reason(self._clock(), self._monotonic())
+            or self._incomplete_window_reason()
+        )
+
+    def _incomplete_window_reason(self) -> str | None:
+        now = self._monotonic()
+        if self._window.observation() is not None:
+            self._window_complete_at = now
+        if now - self._window_complete_at <= WINDOW_PATIENCE:
+            return None
+        return (
+            f"inputs come, but make no complete observation: {self._steps} frames of every camera, "
+            f"{1000 / self._fps:.0f} ms apart, with joint states around them"
+        )
 
     def _hold(self, reason: str, always: bool = False) -> None:
         """Stay where the arm is; says so only if this node has commanded it (`always`: in any case)."""
