@@ -118,6 +118,7 @@ def fit(
             if run.iteration % settings.save_every == 0:
                 run.save(on_save)
         run.save(on_save)
+    accelerator.wait_for_everyone()
     if not run.finished:
         raise KeyboardInterrupt(f"{objective.name}: stopped and saved after {run.iteration} iterations")
     if run.ema:

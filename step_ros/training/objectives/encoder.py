@@ -43,13 +43,14 @@ class ChunkRegression(nn.Module):
             nn.ReLU(),
             nn.Linear(HIDDEN, config.horizon * config.action_dim),
         )
-        self.pose = nn.Linear(image_dim, pose_dim)
+        self.pose = nn.Linear(image_dim, pose_dim) if pose_dim else None
 
     def forward(self, images: Mapping[str, Tensor], state: Tensor) -> tuple[Tensor, Tensor]:
         """Images per camera (B, H, W, 3), state (B, D) normalised -> chunk (B, Tp, A), poses (B, P)."""
         features = torch.cat([self.encoders[camera](frames) for camera, frames in images.items()], dim=1)
         chunk = self.chunk(torch.cat((features, state), dim=1))
-        return chunk.unflatten(1, self.shape), self.pose(features)
+        poses = self.pose(features) if self.pose else features.new_zeros(len(features), 0)
+        return chunk.unflatten(1, self.shape), poses
 
 
 class EncoderObjective:
