@@ -42,20 +42,10 @@ make_venv() {
     fi
 }
 
-answers() {
-    "$venv/bin/python" - "$1" <<'PY' 2>/dev/null
-import sys, urllib.request
-
-urllib.request.urlopen(sys.argv[1], timeout=5)
-PY
-}
-
 install_packages() {
-    local pip=("$venv/bin/python" -m pip --disable-pip-version-check) torch
-    torch=$(grep '^torch==' requirements.txt)
-    if [ -n "$torch_index" ] && ! "$venv/bin/python" -c 'import torch' 2>/dev/null && answers "$torch_index/torch/"; then
-        say "installing $torch (CPU build)"
-        "${pip[@]}" install -q --no-compile --extra-index-url "$torch_index" "$torch"
+    local pip=("$venv/bin/python" -m pip --disable-pip-version-check)
+    if [ -n "$torch_index" ]; then
+        "${pip[@]}" install -q --no-compile --extra-index-url "$torch_index" "$(grep '^torch==' requirements.txt)"
     fi
     say "installing requirements.txt (a few minutes the first time)"
     # Only a tenth of what is installed is ever imported: compiling all of it would take a minute.
