@@ -187,7 +187,7 @@ def test_at_the_highest_level_a_warm_start_is_sampling_from_noise() -> None:
 
 
 def test_a_perfect_denoiser_pulls_a_wrong_prediction_to_the_data() -> None:
-    """Contraction: the exact denoiser of a point mass erases the predictor's error in two steps from level 40."""
+    """Contraction: the exact denoiser of a point mass erases the predictor's error in two steps."""
     schedule, goal = make("ddim").schedule, np.float32(0.2)
 
     def network(x: np.ndarray, level: int) -> np.ndarray:

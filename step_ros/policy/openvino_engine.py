@@ -111,6 +111,7 @@ def _compile(core: openvino.Core, model: openvino.Model, threads: int) -> openvi
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": threads,
         "INFERENCE_PRECISION_HINT": "f32",
+        "ENABLE_CPU_PINNING": False,  # a pinned thread starves when another process holds its core
     }
     try:
         return core.compile_model(model, "CPU", options)

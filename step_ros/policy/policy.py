@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import threading
 import time
@@ -73,7 +74,7 @@ class Policy:
         chosen = config.settings(**settings)
         _method_class(config, method)
         self._engine = make_engine(engine, networks)
-        self._normalizer = networks.normalizer.cpu()
+        self._normalizer = copy.deepcopy(networks.normalizer).cpu()  # the engine's stays on its device
         self._methods: dict[str, Method] = {}
         self._generator = torch.Generator().manual_seed(seed)
         self._lock = threading.Lock()
