@@ -220,6 +220,19 @@ def evaluate(
     )
 
 
+@app.command("eval-expert")
+def evaluate_expert(
+    out: Annotated[Path, typer.Option(help="JSON file of the results.")],
+    task: Task = "pick_place",
+    episodes: Annotated[int, typer.Option(min=1, help="Episodes to run.")] = 100,
+    seed: FirstSeed = 0,
+) -> None:
+    """Count how often the scripted expert solves a task."""
+    from step_ros.evaluation.expert import evaluate_expert
+
+    evaluate_expert(task=task, out=out, episodes=episodes, seed=seed)
+
+
 @app.command()
 def info() -> None:
     """Print the versions in use and the policies that come with the package."""

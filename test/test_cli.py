@@ -26,6 +26,7 @@ CALLS = {
         "step_ros.training.augmentation:HistoryAugmentation",
     ],
     cli.evaluate: ["step_ros.evaluation.commands:evaluate"],
+    cli.evaluate_expert: ["step_ros.evaluation.expert:evaluate_expert"],
 }
 """Each command and what its options are handed to."""
 

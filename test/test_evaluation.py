@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from step_ros.evaluation.commands import evaluate, summarise
+from step_ros.evaluation.expert import evaluate_expert
 from step_ros.evaluation.rollout import run_episode
 from step_ros.evaluation.statistics import wilson
 from step_ros.evaluation.variants import parse_variant
@@ -102,6 +103,12 @@ def test_evaluate_refuses_a_file_of_another_run(checkpoint: Path, tmp_path: Path
     out.write_text(json.dumps({"task": "stack_cube", "methods": {}}))
     with pytest.raises(ConfigError, match=r"result\.json"):
         evaluate("pick_place", checkpoint, ["predictor"], episodes=1, out=out)
+
+
+def test_expert_evaluation_counts_what_its_rows_say(tmp_path: Path):
+    results = evaluate_expert("pick_place", tmp_path / "expert.json", episodes=1, seed=20_010)
+    assert results["successes"] == sum(row["success"] for row in results["rows"]) == 1
+    assert json.loads((tmp_path / "expert.json").read_text())["rows"] == results["rows"]
 
 
 def test_summary_reports_success_with_its_interval():
