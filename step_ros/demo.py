@@ -86,8 +86,8 @@ def run_demo(
         raise DemoError(str(error)) from error
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     console.print(
-        f"[bold]{summary['successes']} of {episodes}[/] episodes succeeded; "
-        f"cycle p50 {summary['cycle_ms_p50']} ms, p95 {summary['cycle_ms_p95']} ms. See {out / 'report.html'}",
+        f"[bold]{summary['successes']} of {episodes}[/] episodes succeeded; cycle p50 "
+        f"{summary['cycle_ms_p50']} ms, p95 {summary['cycle_ms_p95']} ms. See {out / 'report.html'}",
         soft_wrap=True,
     )
     return summary
@@ -190,7 +190,7 @@ def _summary(
         "checkpoint": str(checkpoint),
         "episodes": len(finished),
         "successes": successes,
-        "success_interval": wilson(successes, len(finished)),
+        "success_interval": list(wilson(successes, len(finished))),
         "cycles": len(cycle_ms),
         "cycle_ms_p50": p50,
         "cycle_ms_p95": p95,

@@ -92,7 +92,7 @@ def read_recording(bag: Path) -> Recording:
             connections = [c for c in reader.connections if c.topic in messages]
             for connection, received, raw in reader.messages(connections=connections):
                 messages[connection.topic].append((received, reader.deserialize(raw, connection.msgtype)))
-    except AnyReaderError as error:
+    except (AnyReaderError, FileNotFoundError) as error:
         raise RecordingError(f"{bag}: {error}") from error
     for topic in (JOINT_STATES, OBJECTS):
         if not messages[topic]:
