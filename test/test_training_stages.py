@@ -238,12 +238,12 @@ def test_the_encoder_learns_to_tell_object_poses_from_images(root, tmp_path):
     train_policy(
         root,
         tmp_path,
-        encoder_iterations=60,
+        encoder_iterations=40,
         encoder_lr=3e-3,
         iterations=1,
         held_out=0.0,
         pose_weight=1.0,
-        **SMALL | {"batch_size": 16},
+        **SMALL | {"batch_size": 8},
     )
     with (tmp_path / "training/encoder.csv").open() as file:
         losses = [float(row["loss"]) for row in csv.DictReader(file)]

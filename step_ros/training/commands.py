@@ -54,7 +54,7 @@ def train_policy(
     prediction_type: str = "epsilon",
     inputs: tuple[str, ...] | None = None,
     shifts: Mapping[str, int] | None = None,
-    variants: int = 4,
+    variants: int = 1,
     pose_weight: float = 0.5,
     held_out: float = 0.05,
     threads: int | None = None,
@@ -62,7 +62,8 @@ def train_policy(
     """Trains image encoders, then the denoiser on their frozen features; writes a checkpoint to `out`.
 
     inputs: observation features of the policy; by default joint positions and all cameras. shifts: pixels per
-    camera feature; variants: shifted views of each frame that the denoiser trains on, the true one included.
+    camera feature; variants: views of each frame that the denoiser trains on, the first unshifted. More than
+    one pays only where shifts do not matter: to frozen encoders, a shift is another place of the object.
     pose_weight: see `EncoderObjective`. held_out: share of the episodes. max_minutes: budget of both stages.
     A call with the same arguments continues an interrupted run, and does nothing to a finished one.
 
@@ -117,7 +118,7 @@ def train_predictor(
     predictor: PredictorConfig | None = None,
     augmentation: HistoryAugmentation | None = None,
     shifts: Mapping[str, int] | None = None,
-    variants: int = 4,
+    variants: int = 1,
     held_out: float = 0.05,
     threads: int | None = None,
 ) -> LoopResult:
