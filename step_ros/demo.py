@@ -23,7 +23,7 @@ from step_ros.evaluation.report import write_report
 from step_ros.evaluation.rollout import MAX_TICKS
 from step_ros.evaluation.statistics import wilson
 from step_ros.evaluation.video import film_episodes
-from step_ros.nodes.episodes import BRIDGE, STEP, Episode, EpisodeError, Report, percentiles, run_episodes
+from step_ros.nodes.episodes import STEP, Episode, EpisodeError, Report, percentiles, run_episodes
 from step_ros.nodes.processes import NodeDiedError, NodeProcesses
 from step_ros.paths import share_path
 from step_ros.sim.world import CONTROL_RATE, World
@@ -169,9 +169,8 @@ class Scoreboard:
         table.add_row("successes", f"{sum(e.success for e in self.finished)} of {len(self.finished)}")
         table.add_row("episode", f"seed {self._running.seed}, {self._running.seconds:.1f} s")
         table.add_row("cycle", f"p50 {p50} ms, p95 {p95} ms")
-        table.add_row("NFE", str(self._report.count("nfe")))
-        table.add_row("stalls", str(self._report.count("stalls")))
-        table.add_row("skipped cycles", str(self._report.count("skipped_cycles")))
+        for name, key in (("NFE", "nfe"), ("stalls", "stalls"), ("skipped cycles", "skipped_cycles")):
+            table.add_row(name, self._report.values.get(key, ""))
         table.add_row("/step", self._report.message)
         return Group(self._progress, table)
 
@@ -182,7 +181,7 @@ def _summary(
     successes = sum(episode.success for episode in finished)
     cycle_ms = [value for episode in finished for value in episode.cycle_ms]
     p50, p95 = percentiles(cycle_ms)
-    step, bridge = reports[STEP], reports[BRIDGE]
+    step = reports[STEP]
     return {
         "task": task,
         "method": step.values["method"],
@@ -196,10 +195,10 @@ def _summary(
         "cycle_ms_p95": p95,
         "policy_ms_p50": step.number("policy_ms_p50"),
         "policy_ms_p95": step.number("policy_ms_p95"),
-        "nfe": step.count("nfe"),
+        "nfe": finished[-1].nfe,
         "stalls": sum(episode.stalls for episode in finished),
         "skipped_cycles": sum(episode.skipped_cycles for episode in finished),
-        "slipped_seconds": bridge.number("slipped_seconds"),
+        "slipped_seconds": round(sum(episode.slipped_seconds for episode in finished), 3),
         **provenance(),
         "rows": [{"episode": number, **episode.row()} for number, episode in enumerate(finished, start=1)],
     }

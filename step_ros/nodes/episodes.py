@@ -55,6 +55,8 @@ class Episode:
     """Denoiser evaluations of the newest cycle."""
     stalls: int = 0
     skipped_cycles: int = 0
+    slipped_seconds: float = 0.0
+    """Time that the simulation gave up because the machine was too slow, to within a second's report."""
 
     @property
     def seconds(self) -> float:
@@ -74,6 +76,7 @@ class Episode:
             "nfe": self.nfe,
             "stalls": self.stalls,
             "skipped_cycles": self.skipped_cycles,
+            "slipped_seconds": round(self.slipped_seconds, 3),
             "start": self.start,
             "end": self.end,
         }
@@ -92,9 +95,9 @@ class Report:
         text = self.values.get(key)
         return None if text is None else float(text)
 
-    def count(self, key: str) -> int:
-        """A counter; 0 where there is none yet."""
-        return int(self.values.get(key, 0))
+    def counted_since(self, before: Report, key: str) -> float:
+        """How far a counter has come since an earlier report; one that is not there yet is 0."""
+        return (self.number(key) or 0) - (before.number(key) or 0)
 
 
 class EpisodeRunner(Node):
@@ -142,6 +145,7 @@ class EpisodeRunner(Node):
         """
         self._until(lambda: self._now is not None, "no message on /mujoco_bridge/objects", READY_SECONDS)
         self._until(self._step_is_active, "/step is not active", READY_SECONDS)
+        self._until(lambda: BRIDGE in self.reports, "/mujoco_bridge does not report")
         self._disable()
 
     def run(self, seed: int) -> Episode:
@@ -157,23 +161,23 @@ class EpisodeRunner(Node):
         self._now = self._success = None
         self._until(lambda: self._now is not None and self._success is False, "the world did not reset")
         self._call(self._reset_step, Trigger.Request())
-        before = self.reports[STEP]
+        before = dict(self.reports)
         episode = self._episode = Episode(seed, start=self._now, end=self._now)
         self._call(self._enable_step, SetBool.Request(data=True))
         while not self._success and episode.seconds < self._time_limit:
             self._spin()
             episode.end = self._now
-            episode.nfe = self.reports[STEP].count("nfe")
             self._progress(episode, self.reports[STEP])
         episode.success = bool(self._success)
         self._episode = None
         if not episode.cycle_ms:
             raise EpisodeError(f"/step sent nothing for seed {seed}; it says: {self.reports[STEP].message}")
         self._disable()
-        after = self.reports[STEP]
-        episode.nfe = after.count("nfe")
-        episode.stalls = after.count("stalls") - before.count("stalls")
-        episode.skipped_cycles = after.count("skipped_cycles") - before.count("skipped_cycles")
+        step, bridge = self.reports[STEP], self.reports[BRIDGE]
+        episode.nfe = int(step.number("nfe"))
+        episode.stalls = int(step.counted_since(before[STEP], "stalls"))
+        episode.skipped_cycles = int(step.counted_since(before[STEP], "skipped_cycles"))
+        episode.slipped_seconds = bridge.counted_since(before[BRIDGE], "slipped_seconds")
         return episode
 
     def destroy_node(self) -> None:
