@@ -26,7 +26,7 @@ POLICY_CAMERAS: dict[str, Camera] = {
 VIEW_CAMERA = "view"
 CAMERAS: dict[str, Camera] = {
     **POLICY_CAMERAS,
-    VIEW_CAMERA: Camera("world", (0.62, -0.38, 0.42), (0.15, 0.0, 0.07), (0.0, 0.0, 1.0), 38.0),
+    VIEW_CAMERA: Camera("world", (0.60, -0.36, 0.38), (0.15, 0.0, 0.08), (0.0, 0.0, 1.0), 32.0),
 }
 
 

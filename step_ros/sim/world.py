@@ -201,6 +201,15 @@ def _scene(task: Task, servo: str, image_size: tuple[int, int]) -> mujoco.MjSpec
     spec.visual.headlight.ambient = [0.45, 0.45, 0.45]
     spec.visual.headlight.diffuse = [0.35, 0.35, 0.35]
     spec.visual.headlight.specular = [0, 0, 0]
+    spec.add_texture(
+        name="sky",
+        type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
+        builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
+        rgb1=[0.85, 0.88, 0.92],
+        rgb2=[0.70, 0.74, 0.80],
+        width=64,
+        height=64,
+    )
     spec.worldbody.add_light(
         pos=[0.3, -0.3, 1.0], dir=[-0.1, 0.3, -1.0], diffuse=[0.5, 0.5, 0.5], castshadow=False
     )
