@@ -93,7 +93,9 @@ def train_policy(
 
     card = session.card() | {
         "command": f"step-ros train policy {session.dataset.root.name} --out {out.name} --encoder-iterations "
-        f"{encoder_iterations} --iterations {iterations} --batch-size {batch_size} --lr {lr} --seed {seed}",
+        f"{encoder_iterations} --encoder-lr {encoder_lr} --iterations {iterations} --batch-size {batch_size} "
+        f"--lr {lr} --seed {seed} --down-dims {' '.join(map(str, down_dims))} "
+        f"--prediction-type {prediction_type}{_time_budget(max_minutes)}",
     }
 
     def save(result: LoopResult) -> None:
@@ -149,7 +151,7 @@ def train_predictor(
     augmentation = augmentation or HistoryAugmentation()
     command = (
         f"step-ros train predictor {policy.name} {session.dataset.root.name} --iterations {iterations} "
-        f"--batch-size {batch_size} --lr {lr} --seed {seed}"
+        f"--batch-size {batch_size} --lr {lr} --seed {seed}{_time_budget(max_minutes)}"
     )
 
     def save(result: LoopResult) -> None:
@@ -251,6 +253,10 @@ class _Session:
                 "split_seed": self.seed,
             }
         }
+
+
+def _time_budget(max_minutes: float | None) -> str:
+    return f" --max-minutes {max_minutes:g}" if max_minutes else ""
 
 
 def _accelerator(threads: int | None) -> Accelerator:
