@@ -114,9 +114,9 @@ def fit(
         run.load()
     with _stop_request() as stop, run.bar:
         while run.goes_on(stop):
-            run.iterate()
-            if run.iteration % settings.save_every == 0:
+            if run.iteration % settings.save_every == 0 and run.iteration:
                 run.save(on_save)
+            run.iterate()
         run.save(on_save)
     accelerator.wait_for_everyone()
     if not run.finished:
