@@ -46,7 +46,8 @@ def evaluate(
     variants = [parse_variant(text) for text in methods]
     for variant in variants:
         load_policy(checkpoint, variant.method, engine="torch", **variant.settings)
-    run = {"task": task, "checkpoint": str(checkpoint), "engine": engine, "servo": servo}
+    # The folder's name and not its path: results are published, and paths belong to one machine.
+    run = {"task": task, "checkpoint": checkpoint.resolve().name, "engine": engine, "servo": servo}
     done = _earlier_episodes(out, run)
     jobs = [
         (variant, episode_seed)
@@ -55,7 +56,7 @@ def evaluate(
         if episode_seed not in done.setdefault(variant.label, {})
     ]
     results: dict = {}
-    for finished, (label, result) in enumerate(_run(jobs, run, workers, total=len(jobs)), start=1):
+    for finished, (label, result) in enumerate(_run(jobs, run, checkpoint, workers), start=1):
         done[label][result.seed] = dataclasses.asdict(result)
         if finished % SAVE_EVERY == 0 or finished == len(jobs):
             results = _write(out, run, variants, done)
@@ -81,23 +82,23 @@ def summarise(rows: Sequence[dict]) -> dict:
 
 
 def _run(
-    jobs: list[tuple[Variant, int]], run: dict, workers: int, total: int
+    jobs: list[tuple[Variant, int]], run: dict, checkpoint: Path, workers: int
 ) -> Iterable[tuple[str, EpisodeResult]]:
     if not jobs:
         return
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    arguments = [(variant, episode_seed, run) for variant, episode_seed in jobs]
+    arguments = [(variant, episode_seed, run, str(checkpoint)) for variant, episode_seed in jobs]
     with Progress(*columns) as progress, multiprocessing.get_context("spawn").Pool(workers) as pool:
-        bar = progress.add_task("eval", total=total)
+        bar = progress.add_task("eval", total=len(jobs))
         for label, result in pool.imap_unordered(_episode, arguments):
             progress.update(bar, advance=1, description=label)
             yield label, result
 
 
-def _episode(arguments: tuple[Variant, int, dict]) -> tuple[str, EpisodeResult]:
-    variant, episode_seed, run = arguments
+def _episode(arguments: tuple[Variant, int, dict, str]) -> tuple[str, EpisodeResult]:
+    variant, episode_seed, run, checkpoint = arguments
     world = _world(run["task"], run["servo"])
-    policy = _policy(run["checkpoint"], run["engine"])
+    policy = _policy(checkpoint, run["engine"])
     policy.update(variant.method, **{**dataclasses.asdict(policy.config.settings()), **variant.settings})
     return variant.label, run_episode(world, policy, episode_seed)
 
