@@ -96,7 +96,11 @@ def test_interrupts_are_handled_as_before_once_the_run_is_over(tmp_path):
 def test_the_last_save_of_a_run_says_that_it_is_finished(tmp_path):
     saved = []
     run(tmp_path, on_save=saved.append)
-    assert [(result.iterations, result.finished) for result in saved] == [(20, False), (40, False), (60, True)]
+    assert [(result.iterations, result.finished) for result in saved] == [
+        (20, False),
+        (40, False),
+        (60, True),
+    ]
 
 
 def test_a_finished_run_is_left_alone(tmp_path):
