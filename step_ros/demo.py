@@ -186,7 +186,7 @@ def _summary(
         "task": task,
         "method": step.values["method"],
         "engine": step.values["engine"],
-        "checkpoint": str(checkpoint),
+        "checkpoint": checkpoint.name,
         "episodes": len(finished),
         "successes": successes,
         "success_interval": list(wilson(successes, len(finished))),
