@@ -2,7 +2,7 @@
 
 For example (`--show-args` lists every argument):
 
-    ros2 launch step_ros so101.launch.py task:=stack_cube method:=ddim record:=run1_bag
+    ros2 launch step_ros so101.launch.py method:=ddim record:=run1_bag
     ros2 launch step_ros so101.launch.py hardware:=robot checkpoint:=/path/to/policy
 
 With hardware:=robot nothing but /step is started; see ROBOT_MUST_RUN for what it expects to find.
