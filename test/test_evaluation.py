@@ -93,9 +93,12 @@ def test_evaluate_resumes_from_the_episodes_in_its_file(checkpoint: Path, tmp_pa
     run = {"task": "pick_place", "checkpoint": checkpoint.name, "engine": "torch", "servo": "sts3215"}
     row = {"seed": 0, "success": True, "ticks": 9, "cycles": 2, "nfe_per_cycle": 2.0, "policy_ms": 1.0}
     row |= {"stalls": 0, "jerk": 0.0}
-    out.write_text(json.dumps({**run, "methods": {"predictor": {"episodes": [row]}}}))
+    summary = summarise([row])
+    methods = {"predictor": {"summary": summary, "episodes": [row]}}
+    out.write_text(json.dumps({**run, "commit": "earlier", "methods": methods}))
     results = evaluate("pick_place", checkpoint, ["predictor"], episodes=1, out=out, engine="torch")
     assert results["methods"]["predictor"]["episodes"] == [row]
+    assert json.loads(out.read_text())["commit"] == "earlier"
 
 
 def test_evaluate_refuses_a_file_of_another_run(checkpoint: Path, tmp_path: Path):

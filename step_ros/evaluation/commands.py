@@ -55,12 +55,12 @@ def evaluate(
         for episode_seed in range(seed, seed + episodes)
         if episode_seed not in done.setdefault(variant.label, {})
     ]
-    results: dict = {}
+    # With nothing to run, the file keeps saying where its rows come from.
+    results: dict = {} if jobs else json.loads(out.read_text())
     for finished, (label, result) in enumerate(_run(jobs, run, checkpoint, workers), start=1):
         done[label][result.seed] = dataclasses.asdict(result)
         if finished % SAVE_EVERY == 0 or finished == len(jobs):
             results = _write(out, run, variants, done)
-    results = results or _write(out, run, variants, done)
     _print(results)
     return results
 
