@@ -1,0 +1,22 @@
+"""Checkpoints with random weights, to measure and test networks of a size that nobody has trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from step_ros.policy.checkpoint import save_checkpoint
+from step_ros.policy.config import ACTION, PolicyConfig
+from step_ros.policy.networks import build_networks
+
+
+def save_untrained(folder: str | Path, config: PolicyConfig, seed: int = 0) -> None:
+    """Write a checkpoint of `config` whose weights follow from `seed`; every vector's range is [-1, 1]."""
+    sizes = {name: config.input_features[name][0] for name in config.vector_names}
+    sizes[ACTION] = config.action_dim
+    stats = {name: {"min": [-1.0] * size, "max": [1.0] * size} for name, size in sizes.items()}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        networks = build_networks(config, stats)
+    save_checkpoint(folder, config, networks)
