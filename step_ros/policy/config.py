@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from step_ros.policy.encoder_config import EncoderConfig, ResNetConfig
 from step_ros.policy.errors import ConfigError
-from step_ros.policy.settings import Settings
+from step_ros.policy.settings import SPACINGS, Settings
 from step_ros.policy.validation import check_fields, from_dict, rule, setting
 
 FORMAT_VERSION = 1
@@ -25,20 +26,11 @@ __all__ = [
     "STATE",
     "EncoderConfig",
     "PolicyConfig",
+    "PredictorConfig",
+    "ResNetConfig",
+    "SamplerConfig",
+    "Settings",
 ]
-__all__ += ["PredictorConfig", "Settings"]
-
-
-@dataclasses.dataclass(frozen=True)
-class EncoderConfig:
-    """Size of the image encoder (one network per camera)."""
-
-    channels: int = setting(32, "channels of each convolution", low=1, high=1024)
-    keypoints: int = setting(32, "key points of the spatial soft-max", low=1, high=1024)
-    feature_dim: int = setting(64, "features per camera and frame", low=1, high=4096)
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +52,18 @@ class PredictorConfig:
         check_fields(self)
         if self.width % (2 * self.heads):
             raise ConfigError("width", self.width, f"a multiple of twice heads ({2 * self.heads})")
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplerConfig:
+    """The sampler that the checkpoint's authors meant it to be used with (method `native`)."""
+
+    solver: str = setting("ddpm", "reverse-process solver", choices=("ddpm", "ddim"))
+    steps: int | None = setting(None, "denoiser evaluations, null for every level", low=1, high=1000)
+    spacing: str = setting("leading", "how the levels are spread", choices=SPACINGS)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +93,25 @@ class PolicyConfig:
         "noise schedule, by its name in diffusers",
         choices=("squaredcos_cap_v2", "linear", "scaled_linear"),
     )
+    beta_start: float = setting(1e-4, "first beta of the linear schedules", low=0.0, high=1.0)
+    beta_end: float = setting(0.02, "last beta of the linear schedules", low=0.0, high=1.0)
     prediction_type: str = setting("epsilon", "what the denoiser returns", choices=("epsilon", "sample"))
+    clip_sample: float | None = setting(
+        1.0, "largest clean-sample estimate, normalised; null for no limit", low=0.0
+    )
+    sampler: SamplerConfig = dataclasses.field(
+        default_factory=SamplerConfig, metadata=rule("the sampler that the checkpoint was made for")
+    )
+    normalization: str = setting(
+        "limits",
+        "limits: smallest and largest value to [-1, 1]; affine: four coefficients per dimension",
+        choices=("limits", "affine"),
+    )
+    units: str = setting(
+        "rad",
+        "of robot state and action; native: whatever the training data had, not to be sent to an arm",
+        choices=("rad", "native"),
+    )
     down_dims: tuple[int, ...] = setting((64, 128, 256), "channels of the U-Net's levels", low=1, high=8192)
     kernel_size: int = setting(5, "kernel of the U-Net's convolutions, odd", low=1, high=31)
     n_groups: int = setting(8, "groups of the U-Net's group norms", low=1, high=1024)
@@ -97,6 +119,9 @@ class PolicyConfig:
     use_film_scale_modulation: bool = setting(True, "FiLM scales as well as shifts")
     encoder: EncoderConfig = dataclasses.field(
         default_factory=EncoderConfig, metadata=rule("image encoder, one per camera")
+    )
+    resnet: ResNetConfig | None = dataclasses.field(
+        default=None, metadata=rule("image encoder of LeRobot's kind, in place of `encoder`")
     )
     predictor: PredictorConfig | None = dataclasses.field(
         default_factory=PredictorConfig, metadata=rule("predictor, or null when none has been trained")
@@ -144,6 +169,10 @@ class PolicyConfig:
                 raise ConfigError(
                     f"input_features[{name}]", shape, "a shape (height, width, 3), sides at least 16"
                 )
+            elif "." in name.removeprefix(IMAGES):
+                raise ConfigError("input_features", name, "a camera name without dots")
+            elif self.resnet is not None:
+                self.resnet.check_image(name, shape[:2])
 
     @property
     def action_dim(self) -> int:
@@ -167,7 +196,7 @@ class PolicyConfig:
     def feature_dim(self) -> int:
         """Width F of one observation frame after `encode`: state, cameras in order, environment state."""
         vectors = sum(self.input_features[name][0] for name in self.vector_names)
-        return vectors + self.encoder.feature_dim * len(self.image_names)
+        return vectors + (self.resnet or self.encoder).feature_dim * len(self.image_names)
 
     def settings(self, **changes: object) -> Settings:
         """Run-time settings: `changes` over this checkpoint's `defaults` over the package's."""

@@ -1,11 +1,13 @@
-"""Small image encoder: four convolutions, spatial soft-max to key points, a linear layer to features."""
+"""Image encoders by configuration, and the small one: four convolutions, spatial soft-max, a linear layer."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from step_ros.policy.config import EncoderConfig
+from step_ros.policy.config import PolicyConfig
+from step_ros.policy.encoder_config import EncoderConfig
+from step_ros.policy.resnet import ResNetEncoder
 
 
 class SpatialSoftmax(nn.Module):
@@ -50,3 +52,11 @@ class ImageEncoder(nn.Module):
         pixels = images.permute(0, 3, 1, 2)
         scaled = pixels.float() / 255.0 if images.dtype == torch.uint8 else pixels
         return self.project(self.pool(self.convolutions(scaled * 2.0 - 1.0)))
+
+
+def image_encoder(config: PolicyConfig, name: str) -> nn.Module:
+    """The encoder of one image input: frames (N, H, W, 3) -> (N, D), each frame by itself."""
+    if config.resnet is None:
+        return ImageEncoder(config.encoder)
+    height, width, _ = config.input_features[name]
+    return ResNetEncoder(config.resnet, (height, width))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from step_ros.policy.config import ENVIRONMENT_STATE, IMAGES, STATE, PolicyConfig
-from step_ros.policy.encoder import ImageEncoder
+from step_ros.policy.encoder import image_encoder
 from step_ros.policy.normalization import Normalizer
 from step_ros.policy.predictor import PREDICTORS
 from step_ros.policy.unet import ConditionalUnet1d
@@ -25,7 +25,7 @@ class PolicyNetworks(nn.Module):
         self.config = config
         self.normalizer = Normalizer(config, stats)
         self.encoders = nn.ModuleDict(
-            {name.removeprefix(IMAGES): ImageEncoder(config.encoder) for name in config.image_names}
+            {name.removeprefix(IMAGES): image_encoder(config, name) for name in config.image_names}
         )
         self.denoiser = ConditionalUnet1d(config)
         self.predictor = PREDICTORS[config.predictor.variant](config) if config.predictor else None
@@ -35,14 +35,15 @@ class PolicyNetworks(nn.Module):
 
         Vectors (B, To, D) are in data units; images (B, To, H, W, 3) are uint8 or float in [0, 1].
         """
-        parts = [self.normalizer[STATE](observation[STATE])] if STATE in self.config.input_features else []
+        images = {}
         for name in self.config.image_names:
-            images = observation[name]
-            features = self.encoders[name.removeprefix(IMAGES)](images.flatten(0, 1))
-            parts.append(features.unflatten(0, images.shape[:2]))
-        if ENVIRONMENT_STATE in self.config.input_features:
-            parts.append(self.normalizer[ENVIRONMENT_STATE](observation[ENVIRONMENT_STATE]))
-        return torch.cat(parts, dim=-1)
+            frames = observation[name]
+            images[name] = self.encode_frames(name, frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+        return assemble(self.config, self.normalizer, observation, images)
+
+    def encode_frames(self, name: str, frames: Tensor) -> Tensor:
+        """Features (N, feature_dim) of frames (N, H, W, 3) of the image input `name`, each by itself."""
+        return self.encoders[name.removeprefix(IMAGES)](frames)
 
     def denoise(self, x: Tensor, timestep: Tensor, features: Tensor) -> Tensor:
         """Denoiser output (B, Tp, A) for a noisy chunk (B, Tp, A), levels (B,) and features (B, To, F)."""
@@ -51,6 +52,20 @@ class PolicyNetworks(nn.Module):
     def predict(self, history: Tensor, history_mask: Tensor, features: Tensor) -> Tensor:
         """Chunk (B, Tp, A) from past commands (B, Ta, A), their mask (B, Ta) and features; all normalised."""
         return self.predictor(history, history_mask, features)
+
+
+def assemble(
+    config: PolicyConfig,
+    normalizer: Normalizer,
+    vectors: Mapping[str, Tensor],
+    images: Mapping[str, Tensor],
+) -> Tensor:
+    """Observation features (B, To, F) from vectors (B, To, D) in data units and, by input, image features."""
+    parts = [normalizer[STATE](vectors[STATE])] if STATE in config.input_features else []
+    parts += [images[name] for name in config.image_names]
+    if ENVIRONMENT_STATE in config.input_features:
+        parts.append(normalizer[ENVIRONMENT_STATE](vectors[ENVIRONMENT_STATE]))
+    return torch.cat(parts, dim=-1)
 
 
 def build_networks(

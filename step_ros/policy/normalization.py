@@ -1,4 +1,4 @@
-"""Min-max normalisation to [-1, 1] per dimension; its limits travel inside the checkpoint's tensors."""
+"""Normalisation per dimension, to [-1, 1] or by given coefficients, which travel with the checkpoint."""
 
 from __future__ import annotations
 
@@ -39,27 +39,62 @@ class MinMax(nn.Module):
         return value * half + (self.high + self.low) / 2.0
 
 
+class Affine(nn.Module):
+    """In: (value - centre) * gain + floor; out: (value - floor) * span + centre, element by element.
+
+    Gain and span are kept apart because training code seldom inverts exactly: LeRobot adds 1e-8 to what it
+    divides by, not to what it multiplies with, and a constant dimension has a span of 0.
+    """
+
+    def __init__(self, size: int) -> None:
+        """The identity; coefficients come with a state dict."""
+        super().__init__()
+        self.register_buffer("centre", torch.zeros(size))
+        self.register_buffer("gain", torch.ones(size))
+        self.register_buffer("span", torch.ones(size))
+        self.register_buffer("floor", torch.zeros(size))
+
+    def forward(self, value: Tensor) -> Tensor:
+        """(…, D) in data units -> (…, D) normalised."""
+        return (value - self.centre) * self.gain + self.floor
+
+    def inverse(self, value: Tensor) -> Tensor:
+        """(…, D) normalised -> (…, D) in data units."""
+        return (value - self.floor) * self.span + self.centre
+
+    def convert(self, scale: Tensor, offset: Tensor) -> None:
+        """Take data in other units from now on: new = scale * old + offset, both (D,), scale not 0."""
+        self.centre.mul_(scale).add_(offset)
+        self.gain.div_(scale)
+        self.span.mul_(scale)
+
+
 class Normalizer(nn.Module):
-    """One `MinMax` for each vector input and one for the action, looked up by feature name."""
+    """One `MinMax` or `Affine` for each vector input and one for the action, looked up by feature name."""
 
     def __init__(
         self, config: PolicyConfig, stats: Mapping[str, Mapping[str, Sequence[float]]] | None
     ) -> None:
         """Take limits from dataset statistics (`stats[name]["min" | "max"]`); without them [-1, 1] stands in
-        until a state dict is loaded.
+        until a state dict is loaded. An affine normaliser takes no statistics, only a state dict.
 
         Raises:
-            ConfigError: when statistics lack a feature or have another size.
+            ConfigError: when statistics lack a feature or have another size, or there should be none.
         """
         super().__init__()
         sizes = {name: config.input_features[name][0] for name in config.vector_names}
         sizes[ACTION] = config.action_dim
         self.ranges = nn.ModuleDict()
+        if config.normalization == "affine":
+            if stats is not None:
+                raise ConfigError("normalization", "affine", "limits, to be fitted to statistics")
+            self.ranges.update({_key(name): Affine(size) for name, size in sizes.items()})
+            return
         for name, size in sizes.items():
             low, high = _limits(stats, name, size) if stats is not None else ([-1.0] * size, [1.0] * size)
             self.ranges[_key(name)] = MinMax(low, high)
 
-    def __getitem__(self, name: str) -> MinMax:
+    def __getitem__(self, name: str) -> MinMax | Affine:
         return self.ranges[_key(name)]
 
 

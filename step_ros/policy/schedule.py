@@ -26,7 +26,9 @@ class NoiseSchedule:
     """
 
     def __init__(self, config: PolicyConfig) -> None:
-        scheduler = DDPMScheduler(config.num_train_timesteps, beta_schedule=config.beta_schedule)
+        scheduler = DDPMScheduler(
+            config.num_train_timesteps, config.beta_start, config.beta_end, config.beta_schedule
+        )
         self.levels = config.num_train_timesteps
         self.alpha_bar = scheduler.alphas_cumprod.double().numpy()
         self.signal = np.sqrt(self.alpha_bar)

@@ -20,4 +20,6 @@ class PredictorOnly(Method):
     ) -> Proposal:
         chunk, spent = self.predict(features, cycle)
         cold = not cycle.history_mask.any()
-        return Proposal(chunk[0].clip(-1.0, 1.0), aux_nfe=1, cold=cold, milliseconds={"predict": spent})
+        limit = self.config.clip_sample
+        chunk = chunk if limit is None else chunk.clip(-limit, limit)
+        return Proposal(chunk[0], aux_nfe=1, cold=cold, milliseconds={"predict": spent})
