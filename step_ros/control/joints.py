@@ -1,7 +1,7 @@
-"""The joints of the SO-ARM101 and what each may do: position range, speed, largest step.
+"""The joints of the SO-ARM101 and what each may do: position range, speed, acceleration, largest step.
 
 The default ranges are those of the arm's URDF (`so101_new_calib.urdf`), the speed is the 12 V servo's
-without load (45 rpm). On hardware the elbow's hard stop lies at about 1.57 rad, inside the URDF range:
+without load (45 rpm), the acceleration is what its acceleration register allows at most (254 x 100 ticks/s^2). On hardware the elbow's hard stop lies at about 1.57 rad, inside the URDF range:
 give such limits yourself.
 """
 
@@ -20,6 +20,8 @@ _LOWER = (-1.91986, -1.74533, -1.69, -1.65806, -2.74385, -0.174533)
 _UPPER = (1.91986, 1.74533, 1.69, 1.65806, 2.84121, 1.74533)
 _MAX_VELOCITY = (4.71,) * 6
 _MAX_STEP = (0.15,) * 6
+_MAX_ACCELERATION = (39.0,) * 6
+_UNLIMITED = 1e9
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class JointLimits:
         lower, upper: position range [rad].
         max_velocity: largest speed of a trajectory point [rad/s], > 0.
         max_step: largest change of position from one trajectory point to the next [rad], > 0.
+        max_acceleration: largest acceleration of a trajectory [rad/s^2], > 0; unlimited when left out.
+        margin: distance [rad] to the ends of the range that commands keep, >= 0, less than half of any range.
 
     Raises:
         LimitsError: lengths differ, a value is not finite, or a range is empty.
@@ -39,10 +43,14 @@ class JointLimits:
     upper: np.ndarray
     max_velocity: np.ndarray
     max_step: np.ndarray
+    max_acceleration: np.ndarray | None = None
+    margin: float = 0.0
 
     def __post_init__(self) -> None:
         size = np.size(self.lower)
-        for name in ("lower", "upper", "max_velocity", "max_step"):
+        if self.max_acceleration is None:
+            object.__setattr__(self, "max_acceleration", np.full(size, _UNLIMITED))
+        for name in ("lower", "upper", "max_velocity", "max_step", "max_acceleration"):
             values = np.array(getattr(self, name), dtype=float)
             if values.shape != (size,):
                 raise LimitsError(f"joint limit '{name}' has shape {values.shape}, expected ({size},)")
@@ -52,7 +60,9 @@ class JointLimits:
             object.__setattr__(self, name, values)
         if not (self.lower < self.upper).all():
             raise LimitsError(f"lower {self.lower.tolist()} must lie below upper {self.upper.tolist()}")
-        for name in ("max_velocity", "max_step"):
+        if not 0 <= self.margin < (self.upper - self.lower).min() / 2:
+            raise LimitsError(f"margin is {self.margin}, expected 0 to less than half of every joint's range")
+        for name in ("max_velocity", "max_step", "max_acceleration"):
             if not (getattr(self, name) > 0).all():
                 raise LimitsError(f"joint limit '{name}' is {getattr(self, name).tolist()}, expected > 0")
 
@@ -67,4 +77,5 @@ class JointLimits:
         if unknown:
             raise LimitsError(f"no default limits for {', '.join(unknown)}; known: {', '.join(JOINT_NAMES)}")
         order = [JOINT_NAMES.index(name) for name in names]
-        return cls(*(np.array(table)[order] for table in (_LOWER, _UPPER, _MAX_VELOCITY, _MAX_STEP)))
+        tables = (_LOWER, _UPPER, _MAX_VELOCITY, _MAX_STEP, _MAX_ACCELERATION)
+        return cls(*(np.array(table)[order] for table in tables))

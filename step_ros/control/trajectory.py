@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+
+from step_ros.control.interpolation import derivative, segment, value
+
+SAME_TIME = 1e-6
+"""Seconds below which two points count as one."""
+
+
+class Motion(NamedTuple):
+    """Where a plan is at one moment: position [rad], velocity [rad/s], acceleration [rad/s^2], each (J,)."""
+
+    position: np.ndarray
+    velocity: np.ndarray
+    acceleration: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -15,13 +29,15 @@ class Trajectory:
         stamp: time that `times` count from [s].
         times: (N,) strictly increasing [s], N >= 1.
         positions: (N, J) [rad].
-        velocities: (N, J) [rad/s], or None for straight lines between the points.
+        velocities: (N, J) [rad/s], or None for straight lines; a row of NaN is a point that carries none.
+        accelerations: (N, J) [rad/s^2], or None; a row of NaN is a point that carries none.
     """
 
     stamp: float
     times: np.ndarray
     positions: np.ndarray
     velocities: np.ndarray | None = None
+    accelerations: np.ndarray | None = None
 
     @property
     def end(self) -> float:
@@ -29,25 +45,56 @@ class Trajectory:
         return self.stamp + float(self.times[-1])
 
     def sample(self, time: float) -> tuple[np.ndarray, np.ndarray]:
-        """Position (J,) [rad] and velocity (J,) [rad/s] at `time` [s].
+        """Position (J,) [rad] and velocity (J,) [rad/s] at `time` [s]; see `state`."""
+        return self.state(time)[:2]
 
-        Cubic Hermite between points that carry velocities, linear otherwise (joint_trajectory_controller's
-        `splines`); the first point before the first, the last after the last, both at rest.
+    def state(self, time: float) -> Motion:
+        """The plan at `time` [s].
+
+        Between two points: cubic where both carry velocities, quintic where both carry accelerations as
+        well, else linear (joint_trajectory_controller's `splines`). Before the first point and from the last
+        one on it rests there.
         """
         elapsed = time - self.stamp
         if elapsed >= self.times[-1] or elapsed < self.times[0]:
             position = self.positions[-1 if elapsed >= self.times[-1] else 0]
-            return position.copy(), np.zeros_like(position)
+            return Motion(position.copy(), np.zeros_like(position), np.zeros_like(position))
         k = int(np.searchsorted(self.times, elapsed, side="right")) - 1
-        span = self.times[k + 1] - self.times[k]
-        u = (elapsed - self.times[k]) / span
-        start, change = self.positions[k], self.positions[k + 1] - self.positions[k]
-        if self.velocities is None:
-            return start + u * change, change / span
-        v0, v1 = span * self.velocities[k], span * self.velocities[k + 1]
-        square, cube = 3 * change - 2 * v0 - v1, v0 + v1 - 2 * change
-        position = start + u * (v0 + u * (square + u * cube))
-        return position, (v0 + u * (2 * square + 3 * u * cube)) / span
+        velocities = _both(self.velocities, k)
+        accelerations = None if velocities is None else _both(self.accelerations, k)
+        coefficients = segment(
+            self.times[k + 1] - self.times[k], tuple(self.positions[k : k + 2]), velocities, accelerations
+        )
+        slope = derivative(coefficients)
+        u = elapsed - self.times[k]
+        bend = value(derivative(slope), u) if len(slope) > 1 else np.zeros_like(self.positions[k])
+        return Motion(value(coefficients, u), value(slope, u), bend)
+
+    def with_point(self, time: float) -> Trajectory:
+        """The same motion with a point at `time` [s] as well, strictly inside; of lines and cubics only."""
+        elapsed = time - self.stamp
+        k = int(np.searchsorted(self.times, elapsed))
+        outside = elapsed <= self.times[0] or elapsed >= self.times[-1]
+        if outside or np.abs(self.times - elapsed).min() < SAME_TIME:
+            return self
+        position, velocity = self.sample(time)
+        velocities = self.velocities
+        if velocities is not None:
+            row = velocity if _both(velocities, k - 1) else np.full_like(velocity, np.nan)
+            velocities = np.insert(velocities, k, row, axis=0)
+        return Trajectory(
+            self.stamp,
+            np.insert(self.times, k, elapsed),
+            np.insert(self.positions, k, position, axis=0),
+            velocities,
+        )
+
+
+def _both(rows: np.ndarray | None, k: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Rows k and k + 1, or None where one of them is missing."""
+    if rows is None or np.isnan(rows[k : k + 2]).any():
+        return None
+    return rows[k], rows[k + 1]
 
 
 def central_velocities(times: np.ndarray, positions: np.ndarray) -> np.ndarray:
