@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -31,12 +32,12 @@ def joints_figure(episode: Recording) -> bytes:
         axis.plot(times, reached, color=MEASURED, lw=1.3, alpha=0.9, label="measured")
         axis.set_title(name.replace("_", " "), fontsize=9, loc="left", color=INK)
         axis.set_ylabel("rad", fontsize=8)
-        _plain(axis)
+        plain(axis)
     for axis in axes[-1]:
         axis.set_xlabel("seconds", fontsize=8)
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=3, frameon=False, fontsize=9)
-    return _png(figure)
+    return png(figure)
 
 
 def latency_figure(cycle_ms: Sequence[float], policy_ms_p50: float | None) -> bytes:
@@ -57,11 +58,12 @@ def latency_figure(cycle_ms: Sequence[float], policy_ms_p50: float | None) -> by
     axis.set_xlabel("milliseconds from image stamp to published trajectory", fontsize=8)
     axis.set_ylabel("cycles", fontsize=8)
     axis.legend(frameon=False, fontsize=9)
-    _plain(axis)
-    return _png(figure)
+    plain(axis)
+    return png(figure)
 
 
-def _plain(axis: object) -> None:
+def plain(axis: Axes) -> None:
+    """Light axes with horizontal lines."""
     axis.spines[["top", "right"]].set_visible(False)
     axis.spines[["left", "bottom"]].set_color(SEAM)
     axis.tick_params(labelsize=8, color=SEAM, labelcolor=INK)
@@ -69,7 +71,8 @@ def _plain(axis: object) -> None:
     axis.set_axisbelow(True)
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file's content."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, facecolor="white")
     return buffer.getvalue()
