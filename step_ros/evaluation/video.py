@@ -67,11 +67,11 @@ def _frames(world: World, episode: Recording) -> Iterator[np.ndarray]:
         yield world.render(VIEW_CAMERA)
 
 
-def encode_mp4(frames: Iterable[np.ndarray]) -> bytes:
+def encode_mp4(frames: Iterable[np.ndarray], rate: int = FRAME_RATE) -> bytes:
     """A film that browsers play, from at least one frame (H, W, 3) uint8 with even sides."""
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=FRAME_RATE, options={"crf": "24"})
+        stream = container.add_stream("libx264", rate=rate, options={"crf": "24"})
         stream.pix_fmt = "yuv420p"
         for number, image in enumerate(frames):
             if number == 0:
