@@ -14,6 +14,7 @@ import typer
 
 from step_ros import __version__
 from step_ros.paths import share_path
+from step_ros.sim.catalogue import ARM_TASKS, TASK_NAMES
 
 SHOWN_VERSIONS = ("torch", "diffusers", "openvino", "mujoco", "mink", "numpy", "ros-rclpy", "rosbags")
 COMPARED = [
@@ -35,8 +36,9 @@ app = typer.Typer(
 train_app = typer.Typer(help="Train a policy, or the predictor of a trained policy.", no_args_is_help=True)
 app.add_typer(train_app, name="train")
 
-TaskName = Literal["pick_place", "stack_cube"]
-Task = Annotated[TaskName, typer.Option(help="What is to be done.")]
+Task = Annotated[Literal[TASK_NAMES], typer.Option(help="What is to be done.")]
+ArmTask = Annotated[Literal[ARM_TASKS], typer.Option(help="What is to be done.")]
+Servo = Annotated[str, typer.Option(help="Servo model: NAME[:setting=value,...]; see docs/simulation.md.")]
 Checkpoint = Annotated[Path | None, typer.Option(help="Folder of a policy.", show_default="the task's")]
 FirstSeed = Annotated[int, typer.Option(help="Episode k starts from seed + k.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes that simulate side by side.")]
@@ -78,7 +80,7 @@ def _options(
 
 @app.command()
 def demo(
-    task: Task = "pick_place",
+    task: ArmTask = "pick_place",
     episodes: Annotated[int, typer.Option(min=1, help="Episodes to run.")] = 10,
     out: Annotated[Path, typer.Option(help="Folder of the report and the bag.")] = Path("demo_out"),
     seed: FirstSeed = 0,
@@ -100,12 +102,30 @@ def collect(
     task: Task = "pick_place",
     seed: FirstSeed = 1_000_000,
     workers: Workers = 2,
-    noise: Annotated[float, typer.Option(min=0.0, help="Disturbance of the expert's commands, rad.")] = 0.015,
+    noise: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, help="Disturbance of the expert's commands, rad or pixels.", show_default="the task's"
+        ),
+    ] = None,
+    observations: Annotated[
+        Literal["images", "states"], typer.Option(help="With images, or vectors alone (nothing is rendered).")
+    ] = "images",
+    servo: Servo = "sts3215",
 ) -> None:
     """Record demonstrations of the scripted expert as a LeRobotDataset v3.0."""
     from step_ros.collect import collect
 
-    collect(task=task, episodes=episodes, out=out, seed=seed, workers=workers, noise=noise)
+    collect(
+        task=task,
+        episodes=episodes,
+        out=out,
+        seed=seed,
+        workers=workers,
+        noise=noise,
+        observations=observations,
+        servo=servo,
+    )
 
 
 @train_app.command("policy")
@@ -204,6 +224,7 @@ def evaluate(
     engine: Annotated[
         Literal["auto", "torch", "openvino"], typer.Option(help="What runs the networks.")
     ] = "auto",
+    servo: Servo = "sts3215",
 ) -> None:
     """Compare methods on the same seeds in lock-step simulation, without ROS."""
     from step_ros.evaluation.commands import evaluate
@@ -217,6 +238,7 @@ def evaluate(
         seed=seed,
         workers=workers,
         engine=engine,
+        servo=servo,
     )
 
 
@@ -226,11 +248,12 @@ def evaluate_expert(
     task: Task = "pick_place",
     episodes: Annotated[int, typer.Option(min=1, help="Episodes to run.")] = 100,
     seed: FirstSeed = 0,
+    servo: Servo = "sts3215",
 ) -> None:
     """Count how often the scripted expert solves a task."""
     from step_ros.evaluation.expert import evaluate_expert
 
-    evaluate_expert(task=task, out=out, episodes=episodes, seed=seed)
+    evaluate_expert(task=task, out=out, episodes=episodes, seed=seed, servo=servo)
 
 
 @app.command()

@@ -20,7 +20,6 @@ from rich.table import Table
 from step_ros.evaluation.provenance import provenance
 from step_ros.evaluation.recording import Recording, RecordingError, read_recording
 from step_ros.evaluation.report import write_report
-from step_ros.evaluation.rollout import MAX_TICKS
 from step_ros.evaluation.statistics import wilson
 from step_ros.evaluation.video import film_episodes
 from step_ros.nodes.episodes import STEP, Episode, EpisodeError, Report, percentiles, run_episodes
@@ -29,7 +28,7 @@ from step_ros.paths import share_path
 from step_ros.sim.world import CONTROL_RATE, World
 
 FILM_SIZE = (360, 480)
-TIME_LIMIT = MAX_TICKS / CONTROL_RATE
+TIME_LIMIT = World.max_ticks / CONTROL_RATE
 """Simulated seconds that an episode may take, as in lock-step evaluation."""
 
 

@@ -10,6 +10,7 @@ import pytest
 from step_ros.control.joints import JOINT_NAMES, JointLimits
 from step_ros.sim.arm import CUBE_HALF
 from step_ros.sim.demonstrations import demonstrate
+from step_ros.sim.environment import STATES
 from step_ros.sim.expert import Expert
 from step_ros.sim.meshes import merge_cells
 from step_ros.sim.servo import SERVOS
@@ -40,6 +41,14 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
 def pick_place() -> Iterator[World]:
     with World("pick_place") as built:
         yield built
+
+
+def test_every_number_of_the_environment_state_has_a_name_and_a_unit(world: World):
+    vector = world.vectors["observation.environment_state"]
+    assert len(world.observation(["observation.environment_state"])["observation.environment_state"]) == len(
+        vector.names
+    )
+    assert len(vector.unit) == len(vector.names) == len(set(vector.names))
 
 
 def play(world: World, expert: Expert) -> None:
@@ -78,7 +87,8 @@ def test_start_poses_lie_on_the_table_within_reach_and_apart(world: World):
         positions = world.object_poses[:, :3]
         reach = np.linalg.norm(positions[:, :2] - (0.0388353, 0.0), axis=1)
         assert ((reach > 0.16) & (reach < 0.25)).all()
-        assert np.linalg.norm(positions[0, :2] - positions[1, :2]) > 0.085
+        between = np.linalg.norm(positions[:, None, :2] - positions[None, :, :2], axis=2)
+        assert between[np.triu_indices(len(positions), k=1)].min() > 0.085
         assert 0.0 <= positions[:, 2].min() <= CUBE_HALF + 1e-6
 
 
@@ -117,7 +127,7 @@ def test_success_ends_when_the_object_is_taken_away(pick_place: World):
 
 def test_a_tick_moves_the_set_point_linearly_and_reaches_the_action(pick_place: World, monkeypatch):
     pick_place.reset(0)
-    start = pick_place.data.ctrl.copy()
+    start = pick_place.set_points
     commands: list[np.ndarray] = []
     command = pick_place.command
     monkeypatch.setattr(
@@ -125,22 +135,22 @@ def test_a_tick_moves_the_set_point_linearly_and_reaches_the_action(pick_place: 
     )
     pick_place.step(start + 0.08)
     assert np.allclose(np.diff(commands, axis=0), 0.08 / SUBSTEPS)
-    assert np.allclose(pick_place.data.ctrl, start + 0.08)
+    assert np.allclose(pick_place.set_points, start + 0.08)
 
 
 def test_set_points_beyond_a_joint_range_are_limited(pick_place: World):
     pick_place.reset(0)
     pick_place.command(np.full(6, 9.0))
-    assert (pick_place.data.ctrl <= JointLimits.so101().upper + 1e-5).all()
+    assert (pick_place.set_points <= JointLimits.so101().upper + 1e-5).all()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_set_points_that_are_not_finite_are_refused_and_change_nothing(pick_place: World, value: float):
     pick_place.reset(0)
-    before = pick_place.data.ctrl.copy()
+    before = pick_place.set_points
     with pytest.raises(ValueError, match="finite"):
         pick_place.command(np.array([value, 0, 0, 0, 0, 0]))
-    assert np.array_equal(pick_place.data.ctrl, before)
+    assert np.array_equal(pick_place.set_points, before)
 
 
 @pytest.mark.parametrize("servo", sorted(SERVOS))
@@ -193,17 +203,19 @@ def test_unknown_camera_is_refused_with_the_accepted_ones(pick_place: World):
         pick_place.render("side")
 
 
-def test_demonstrations_record_the_expert_and_repeat_for_the_same_seed(pick_place: World, monkeypatch):
-    names = ["observation.state"]
-    observe = pick_place.observation
-    monkeypatch.setattr(pick_place, "observation", lambda: observe(names))
-    seed, frames = demonstrate(pick_place, 20_003, noise=0.02)
-    again, repeated = demonstrate(pick_place, 20_003, noise=0.02)
-    assert seed == again == 20_003
-    assert np.array_equal(frames["observation.state"], repeated["observation.state"])
-    assert frames["action"].shape == (len(frames["observation.state"]), len(JOINT_NAMES))
+def test_demonstrations_record_the_expert_and_repeat_for_the_same_seed(pick_place: World):
+    shown, again = (demonstrate(pick_place, 20_003, noise=0.02, names=STATES) for _ in range(2))
+    assert shown.seed == again.seed == 20_003
+    assert set(shown.frames) == {*STATES, "action"}
+    assert all(np.array_equal(values, again.frames[name]) for name, values in shown.frames.items())
+    assert shown.frames["action"].shape == (len(shown.frames["observation.state"]), len(JOINT_NAMES))
     limits = JointLimits.so101()
-    assert (np.abs(np.diff(frames["action"], axis=0)) < limits.max_step).all()
+    assert (np.abs(np.diff(shown.frames["action"], axis=0)) < limits.max_step).all()
+
+
+def test_only_what_is_asked_for_is_rendered_in_a_demonstration(pick_place: World, monkeypatch):
+    monkeypatch.setattr(pick_place, "render", lambda camera: pytest.fail(f"{camera} was rendered"))
+    demonstrate(pick_place, 20_004, noise=0.0, names=STATES)
 
 
 def test_thinned_meshes_merge_cells_and_drop_collapsed_faces():

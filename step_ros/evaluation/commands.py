@@ -20,7 +20,8 @@ from step_ros.evaluation.statistics import wilson
 from step_ros.evaluation.variants import Variant, parse_variant
 from step_ros.policy.errors import ConfigError
 from step_ros.policy.policy import Policy, load_policy
-from step_ros.sim.world import World
+from step_ros.sim.environment import Environment
+from step_ros.sim.environments import open_environment
 
 SAVE_EVERY = 10
 
@@ -73,11 +74,26 @@ def summarise(rows: Sequence[dict]) -> dict:
         "successes": successes,
         "success_rate": successes / len(rows),
         "success_interval_95": wilson(successes, len(rows)),
+        "mean_score": float(np.mean([row.get("score", row["success"]) for row in rows])),
         "mean_ticks": float(np.mean([row["ticks"] for row in rows])),
         "nfe_per_cycle": float(np.mean([row["nfe_per_cycle"] for row in rows])),
         "policy_ms_median": float(np.median([row["policy_ms"] for row in rows])),
         "stalls_per_episode": float(np.mean([row["stalls"] for row in rows])),
         "jerk": float(np.mean([row["jerk"] for row in rows])),
+        **_summarise_ways(rows),
+    }
+
+
+def _summarise_ways(rows: Sequence[dict]) -> dict:
+    """How the tasks with several ways were done; empty where no way can be told."""
+    told = [row for row in rows if row.get("mode")]
+    if not told:
+        return {}
+    modes = [row["mode"] for row in told]
+    return {
+        "mode_share": {mode: modes.count(mode) / len(modes) for mode in sorted(set(modes))},
+        "indecision_per_episode": float(np.mean([row["indecision"] for row in told])),
+        "mode_switches_per_episode": float(np.mean([row["mode_switches"] for row in told])),
     }
 
 
@@ -104,8 +120,8 @@ def _episode(arguments: tuple[Variant, int, dict, str]) -> tuple[str, EpisodeRes
 
 
 @cache
-def _world(task: str, servo: str) -> World:
-    return World(task, servo)
+def _world(task: str, servo: str) -> Environment:
+    return open_environment(task, servo)
 
 
 @cache

@@ -5,26 +5,34 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.progress import track
 
 from step_ros.evaluation.provenance import provenance
 from step_ros.evaluation.statistics import wilson
-from step_ros.sim.expert import Expert, UnreachableError
-from step_ros.sim.world import World
+from step_ros.sim.environment import STATES, Environment, UnreachableError
+from step_ros.sim.environments import IDEAL_SERVO, make_expert, open_environment
 
 
-def evaluate_expert(task: str, out: Path, episodes: int = 100, seed: int = 0) -> dict:
+def evaluate_expert(
+    task: str, out: Path, episodes: int = 100, seed: int = 0, servo: str = IDEAL_SERVO
+) -> dict:
     """Run the expert from the seeds `seed ... seed + episodes - 1`; returns what is written to `out`.
 
     Raises:
-        ValueError: unknown task.
+        ValueError: unknown task or servo.
     """
-    with World(task) as world:
-        rows = [_episode(world, number) for number in track(range(seed, seed + episodes), f"expert {task}")]
+    environment = open_environment(task, servo)
+    try:
+        seeds = range(seed, seed + episodes)
+        rows = [_episode(environment, number) for number in track(seeds, f"expert {task}")]
+    finally:
+        environment.close()
     successes = sum(row["success"] for row in rows)
     results = {
         "task": task,
+        "servo": servo,
         **provenance(),
         "episodes": len(rows),
         "successes": successes,
@@ -37,14 +45,18 @@ def evaluate_expert(task: str, out: Path, episodes: int = 100, seed: int = 0) ->
     return results
 
 
-def _episode(world: World, seed: int) -> dict[str, object]:
-    world.reset(seed)
+def _episode(environment: Environment, seed: int) -> dict[str, object]:
+    environment.reset(seed)
     try:
-        expert = Expert(world)
+        expert = make_expert(environment, seed)
     except UnreachableError as error:
         return {"seed": seed, "success": False, "ticks": 0, "reason": str(error)}
-    ticks = 0
-    while not (expert.done or world.success):
-        world.step(expert.action())
-        ticks += 1
-    return {"seed": seed, "success": world.success, "ticks": ticks}
+    seen = [environment.observation(STATES)]
+    while not (expert.done or environment.success) and len(seen) <= environment.max_ticks:
+        environment.step(expert.action())
+        seen.append(environment.observation(STATES))
+    row = {"seed": seed, "success": environment.success, "ticks": len(seen) - 1, "score": environment.score}
+    if environment.modes:
+        behaviour = environment.behaviour(*(np.stack([frame[name] for frame in seen]) for name in STATES))
+        row |= {"mode": behaviour.mode, "indecision": behaviour.indecision}
+    return row

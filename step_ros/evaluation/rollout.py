@@ -8,9 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from step_ros.policy.policy import Plan, Policy
-from step_ros.sim.world import World
-
-MAX_TICKS = 300
+from step_ros.sim.environment import STATES, Environment
 
 
 @dataclass(frozen=True)
@@ -27,29 +25,45 @@ class EpisodeResult:
     """Median time of one `act`, milliseconds."""
     stalls: int
     jerk: float
-    """Mean absolute third difference of the commanded positions, rad per tick cubed."""
+    """Mean absolute third difference of the commanded positions, in the action's unit per tick cubed."""
+    score: float
+    """The best of the task's score during the episode (coverage in Push-T, else 0 or 1)."""
+    mode: str | None
+    indecision: int
+    mode_switches: int
+    """The way that was taken and how steadily (`step_ros.sim.behaviour.Behaviour`)."""
 
 
-def run_episode(world: World, policy: Policy, seed: int, max_ticks: int = MAX_TICKS) -> EpisodeResult:
-    """Run `policy` in `world` from the start that belongs to `seed`, until success or `max_ticks`."""
+def run_episode(world: Environment, policy: Policy, seed: int, max_ticks: int | None = None) -> EpisodeResult:
+    """Run `policy` in `world` from the start that belongs to `seed`, until success or `max_ticks`.
+
+    By default the world says how many ticks an episode may take. The policy is given exactly the
+    observations that its config names; without images nothing is rendered.
+    """
     world.reset(seed)
     policy.reset(seed)
     frames_needed = policy.config.n_obs_steps
     window = deque([_observe(world, policy)] * frames_needed, maxlen=frames_needed)
     plans: list[Plan] = []
     commands: list[np.ndarray] = []
-    while not world.success and len(commands) < max_ticks:
+    track = [world.observation(STATES)]
+    best_score = 0.0
+    limit = world.max_ticks if max_ticks is None else max_ticks
+    while not world.success and len(commands) < limit:
         plan = policy.act({name: np.stack([frame[name] for frame in window]) for name in window[0]})
         plans.append(plan)
         for index, action in enumerate(plan.executed):
             world.step(action)
             commands.append(action)
+            track.append(world.observation(STATES))
+            best_score = max(best_score, world.score)
             # Only the frames that the next window will hold are rendered.
             if index >= len(plan.executed) - frames_needed:
                 window.append(_observe(world, policy))
             if world.success:
                 break
     later = plans[1:] or plans
+    behaviour = world.behaviour(*(np.stack([frame[name] for frame in track]) for name in STATES))
     return EpisodeResult(
         seed=seed,
         success=world.success,
@@ -59,8 +73,12 @@ def run_episode(world: World, policy: Policy, seed: int, max_ticks: int = MAX_TI
         policy_ms=float(np.median([plan.milliseconds["total"] for plan in later])),
         stalls=sum(plan.stalled for plan in plans),
         jerk=float(np.abs(np.diff(np.stack(commands), n=3, axis=0)).mean()) if len(commands) > 3 else 0.0,
+        score=best_score,
+        mode=behaviour.mode,
+        indecision=behaviour.indecision,
+        mode_switches=behaviour.switches,
     )
 
 
-def _observe(world: World, policy: Policy) -> dict[str, np.ndarray]:
+def _observe(world: Environment, policy: Policy) -> dict[str, np.ndarray]:
     return world.observation(policy.config.input_features)

@@ -6,7 +6,7 @@ import mujoco
 
 from step_ros.control.joints import JOINT_NAMES
 from step_ros.sim.meshes import ASSETS, light_mesh
-from step_ros.sim.servo import SERVOS
+from step_ros.sim.servo import Servo, make_servo
 
 # Half the edge of the tasks' cubes; the grasp point is where such a cube's centre sits in the OPEN jaw.
 CUBE_HALF = 0.0125
@@ -20,14 +20,12 @@ _FINGER_HEIGHT_Z = -0.0972
 _PALM = ("gripper", (-0.0025, 0.0, -0.022), (0.0325, 0.015, 0.015))
 
 
-def arm_spec(servo: str = "sts3215") -> mujoco.MjSpec:
-    """Build the arm. Raises ValueError for an unknown servo name."""
-    if servo not in SERVOS:
-        raise ValueError(f"servo: found {servo!r}, accepted: {', '.join(SERVOS)}")
+def arm_spec(servo: str | Servo = "sts3215") -> mujoco.MjSpec:
+    """Build the arm. Raises ValueError for an unknown servo (`make_servo`)."""
     spec = mujoco.MjSpec.from_file(str(ASSETS / "so101_new_calib.xml"))
     _use_light_visuals(spec)
     _use_box_contacts(spec)
-    _use_servo(spec, servo)
+    _use_servo(spec, make_servo(servo))
     spec.body("gripper").add_site(
         name=GRASP_SITE,
         pos=[_FIXED_FACE_X + CUBE_HALF + GRASP_CLEARANCE, -0.0002, _FINGER_HEIGHT_Z],
@@ -69,8 +67,7 @@ def _make_contact(geom: mujoco.MjsGeom) -> None:
     geom.mass = 0.0
 
 
-def _use_servo(spec: mujoco.MjSpec, name: str) -> None:
-    servo = SERVOS[name]
+def _use_servo(spec: mujoco.MjSpec, servo: Servo) -> None:
     for joint_name in JOINT_NAMES:
         joint = spec.joint(joint_name)
         joint.damping[0] = servo.damping

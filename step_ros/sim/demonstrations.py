@@ -1,15 +1,19 @@
 """Scripted demonstrations as arrays: the expert's intended actions, executed with disturbances.
 
-Smooth noise on what is executed pushes the arm off the path while the recorded action stays the expert's
+Smooth noise on what is executed pushes the robot off the path while the recorded action stays the expert's
 intention, so that a policy also sees how to come back (DART, Laskey et al. 2017).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 import numpy as np
 
-from step_ros.sim.expert import Expert, UnreachableError
-from step_ros.sim.world import CONTROL_RATE, World
+from step_ros.sim.behaviour import Behaviour
+from step_ros.sim.environment import STATES, Environment, UnreachableError
+from step_ros.sim.environments import make_expert
 
 NOISE_TIME_CONSTANT = 0.4
 """Correlation time (s) of the disturbance."""
@@ -18,38 +22,54 @@ RETRY_SEED_STRIDE = 10_000_000
 MAX_TRIES = 10
 
 
-def demonstrate(world: World, seed: int, noise: float) -> tuple[int, dict[str, np.ndarray]]:
-    """Record one successful episode; returns (the seed that succeeded, frames: feature -> (T, ...)).
+@dataclass(frozen=True)
+class Demonstration:
+    """One successful episode: its seed, its frames (feature -> (T, ...)), and the way that it took."""
 
-    noise: standard deviation (rad) of the disturbance of each arm joint; the gripper is left alone.
+    seed: int
+    frames: dict[str, np.ndarray]
+    behaviour: Behaviour
+
+
+def demonstrate(
+    environment: Environment, seed: int, noise: float, names: Iterable[str] | None = None
+) -> Demonstration:
+    """Record one successful episode with the named observations, all of them by default.
+
+    noise: standard deviation of the disturbance, in the unit of the action.
 
     Raises:
         RuntimeError: the expert failed MAX_TRIES times, so something is wrong with task or expert.
     """
     for attempt in range(MAX_TRIES):
         tried = seed + attempt * RETRY_SEED_STRIDE
-        frames = _attempt(world, tried, noise)
+        frames = _attempt(environment, tried, noise, names)
         if frames is not None:
-            return tried, frames
-    raise RuntimeError(f"{world.task.name}: no success in {MAX_TRIES} demonstrations from seed {seed}")
+            states, environment_states = (frames[name] for name in STATES)
+            return Demonstration(tried, frames, environment.behaviour(states, environment_states))
+    raise RuntimeError(f"{environment.name}: no success in {MAX_TRIES} demonstrations from seed {seed}")
 
 
-def _attempt(world: World, seed: int, noise: float) -> dict[str, np.ndarray] | None:
-    world.reset(seed)
+def _attempt(
+    environment: Environment, seed: int, noise: float, names: Iterable[str] | None
+) -> dict[str, np.ndarray] | None:
+    environment.reset(seed)
     rng = np.random.default_rng([seed, 1])
     try:
-        expert = Expert(world)
+        expert = make_expert(environment, seed)
     except UnreachableError:
         return None
     frames: list[dict[str, np.ndarray]] = []
-    decay = np.exp(-1.0 / (NOISE_TIME_CONSTANT * CONTROL_RATE))
-    disturbance = np.zeros(6)
-    for _ in range(len(expert)):
-        frame = world.observation()
+    decay = np.exp(-1.0 / (NOISE_TIME_CONSTANT * environment.fps))
+    disturbed = environment.disturbed
+    disturbance = np.zeros(len(disturbed))
+    while not expert.done and len(frames) < environment.max_ticks:
+        frame = environment.observation(names)
         action = expert.action()
         frames.append({**frame, "action": action.astype(np.float32)})
-        disturbance[:5] = decay * disturbance[:5] + noise * np.sqrt(1 - decay**2) * rng.standard_normal(5)
-        world.step(action + disturbance)
-    if not world.success:
+        kick = rng.standard_normal(int(disturbed.sum()))
+        disturbance[disturbed] = decay * disturbance[disturbed] + noise * np.sqrt(1 - decay**2) * kick
+        environment.step(action + disturbance)
+    if not environment.success:
         return None
     return {name: np.stack([frame[name] for frame in frames]) for name in frames[0]}

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import mink
+import mujoco
 import numpy as np
 
 from step_ros.control.joints import JOINT_NAMES
 from step_ros.sim.arm import CUBE_HALF, GRASP_CLEARANCE, GRASP_SITE, arm_spec
+from step_ros.sim.environment import UnreachableError
+from step_ros.sim.servo import Servo
 from step_ros.sim.task import PAN_AXIS_X, yaw_of
 from step_ros.sim.world import CONTROL_RATE, World
 
@@ -23,26 +26,35 @@ _IK_ITERATIONS = 60
 
 @dataclass(frozen=True)
 class Waypoint:
-    """Where the grasp point is to be, jaw angle, and how long the way there takes."""
+    """Where the grasp point is to be, jaw angle, how long the way there takes, and what it goes through.
+
+    The way is straight, or a parabola through `through` (m) half way.
+    """
 
     position: np.ndarray
     yaw: float
     jaw: float
     seconds: float
-
-
-class UnreachableError(RuntimeError):
-    """No arm posture puts the grasp point where the plan wants it."""
+    through: np.ndarray | None = None
 
 
 class Expert:
     """Plans from the world's present state; `action()` gives the set points of one tick after the other.
 
+    Set points lie above the planned posture by what the servo gives way under the arm's weight.
+
+    Args:
+        mode: one of the world's modes; the first by default.
+
     Raises:
+        ValueError: unknown mode.
         UnreachableError: inverse kinematics misses a waypoint by more than IK_TOLERANCE.
     """
 
-    def __init__(self, world: World):
+    def __init__(self, world: World, mode: str | None = None):
+        if mode not in (None, *world.modes):
+            raise ValueError(f"mode: found {mode!r}, accepted: {', '.join(world.modes) or None}")
+        self._mode = mode or (world.modes[0] if world.modes else None)
         self._path = self._plan(world)
         self._tick = 0
 
@@ -61,25 +73,29 @@ class Expert:
         return len(self._path)
 
     def _plan(self, world: World) -> np.ndarray:
-        arm = _ArmIk(world.joint_positions)
+        arm = _ArmIk(world.joint_positions, world.servo)
         poses = world.object_poses
         path = [world.joint_positions]
         start = arm.grasp_position()
         yaw = arm.jaw_yaw()
-        for waypoint in _waypoints(poses, world, start, yaw):
+        for waypoint in _waypoints(poses, world, start, self._mode):
             ticks = max(1, round(waypoint.seconds * CONTROL_RATE))
             before, yaw_before, jaw_before = start, yaw, path[-1][-1]
             for share in _minimum_jerk(ticks):
                 position = before + share * (waypoint.position - before)
+                if waypoint.through is not None:
+                    aside = waypoint.through - (before + waypoint.position) / 2
+                    position = position + 4 * share * (1 - share) * aside
                 joints = arm.solve(position, yaw_before + share * (waypoint.yaw - yaw_before))
                 path.append(np.append(joints, jaw_before + share * (waypoint.jaw - jaw_before)))
             start, yaw = waypoint.position, waypoint.yaw
         return np.stack(path[1:])
 
 
-def _waypoints(poses: np.ndarray, world: World, start: np.ndarray, start_yaw: float) -> list[Waypoint]:
-    cube, place = poses[0, :3], world.task.place_position(poses)
-    pick_yaw = _nearest_quarter_turn(yaw_of(poses[0]), _radial_yaw(cube))
+def _waypoints(poses: np.ndarray, world: World, start: np.ndarray, mode: str | None) -> list[Waypoint]:
+    picked = poses[world.task.picked(mode)]
+    cube, place = picked[:3], world.task.place_position(poses)
+    pick_yaw = _nearest_quarter_turn(yaw_of(picked), _radial_yaw(cube))
     wanted = world.task.place_yaw(poses)
     place_yaw = (
         pick_yaw + _radial_yaw(place) - _radial_yaw(cube)
@@ -91,12 +107,18 @@ def _waypoints(poses: np.ndarray, world: World, start: np.ndarray, start_yaw: fl
     shift = GRASP_CLEARANCE * np.array([np.cos(place_yaw), np.sin(place_yaw), 0.0])
     at_place = place + shift + (0.0, 0.0, GRASP_HEIGHT - CUBE_HALF + RELEASE_GAP)
     up = np.array([0.0, 0.0, HOVER])
+    carry_seconds = _transit_seconds(at_cube, at_place)
+    passes = world.task.passes(poses, mode)
+    through = None
+    if passes is not None:
+        through = np.array([*passes, at_cube[2] + HOVER])
+        carry_seconds = _transit_seconds(at_cube, through) + _transit_seconds(through, at_place)
     return [
         Waypoint(at_cube + up, pick_yaw, JAW_OPEN, _transit_seconds(start, at_cube + up)),
         Waypoint(at_cube, pick_yaw, JAW_OPEN, 0.6),
         Waypoint(at_cube, pick_yaw, JAW_CLOSED, 0.5),
         Waypoint(at_cube + up, pick_yaw, JAW_CLOSED, 0.6),
-        Waypoint(at_place + up, place_yaw, JAW_CLOSED, _transit_seconds(at_cube, at_place)),
+        Waypoint(at_place + up, place_yaw, JAW_CLOSED, carry_seconds, through),
         Waypoint(at_place, place_yaw, JAW_CLOSED, 0.6),
         Waypoint(at_place, place_yaw, JAW_RELEASED, 0.4),
         Waypoint(at_place + up, place_yaw, JAW_RELEASED, 0.6),
@@ -126,9 +148,10 @@ def _minimum_jerk(ticks: int) -> np.ndarray:
 class _ArmIk:
     """Position first, then a gripper that points down with the wanted yaw, within the joint limits."""
 
-    def __init__(self, joint_positions: np.ndarray):
+    def __init__(self, joint_positions: np.ndarray, servo: Servo):
         self.model = arm_spec().compile()
         self.configuration = mink.Configuration(self.model, q=joint_positions.copy())
+        self._stiffness = servo.kp
         self._task = mink.FrameTask(GRASP_SITE, "site", position_cost=1.0, orientation_cost=0.02)
         self._jaw = mink.PostureTask(self.model, cost=[0, 0, 0, 0, 0, 1.0])
         self._jaw.set_target_from_configuration(self.configuration)
@@ -145,7 +168,7 @@ class _ArmIk:
         return float(np.arctan2(opening[1], opening[0]))
 
     def solve(self, position: np.ndarray, yaw: float) -> np.ndarray:
-        """The five arm joints (rad) that put the grasp point at `position` (m)."""
+        """Set points (5,) rad of the arm joints that hold the grasp point at `position` (m)."""
         rotation = mink.SO3.from_z_radians(yaw)
         self._task.set_target(mink.SE3.from_rotation_and_translation(rotation, position))
         for _ in range(_IK_ITERATIONS):
@@ -158,4 +181,7 @@ class _ArmIk:
         miss = float(np.linalg.norm(self.grasp_position() - position))
         if miss > IK_TOLERANCE:
             raise UnreachableError(f"grasp point {np.round(position, 3)} m missed by {1000 * miss:.1f} mm")
-        return self.configuration.q[: len(JOINT_NAMES) - 1].copy()
+        # At rest, after the update of the configuration, the bias force is the arm's weight.
+        mujoco.mj_forward(self.model, self.configuration.data)
+        sag = self.configuration.data.qfrc_bias / self._stiffness
+        return (self.configuration.q + sag)[: len(JOINT_NAMES) - 1]

@@ -6,7 +6,18 @@ import mujoco
 import numpy as np
 
 from step_ros.sim.arm import CUBE_HALF
-from step_ros.sim.task import Task, add_cube, cube_features, draw_apart, draw_cube_pose, yaw_of
+from step_ros.sim.environment import Vector
+from step_ros.sim.task import (
+    CUBE_UNITS,
+    RED,
+    Task,
+    add_cube,
+    cube_features,
+    cube_names,
+    draw_apart,
+    draw_cube_pose,
+    yaw_of,
+)
 
 
 class StackCube(Task):
@@ -15,9 +26,10 @@ class StackCube(Task):
     name = "stack_cube"
     instruction = "Put the red cube onto the green cube."
     objects = ("cube", "base_cube")
+    environment = Vector((*cube_names("cube"), *cube_names("base_cube")), 2 * CUBE_UNITS)
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
-        add_cube(spec, "cube", (0.80, 0.12, 0.10, 1.0))
+        add_cube(spec, "cube", RED)
         add_cube(spec, "base_cube", (0.10, 0.60, 0.20, 1.0))
 
     def sample(self, rng: np.random.Generator) -> np.ndarray:

@@ -9,23 +9,25 @@ import mujoco
 import numpy as np
 
 from step_ros.control.joints import JOINT_NAMES
-from step_ros.sim.arm import arm_spec
-from step_ros.sim.cameras import CAMERAS, POLICY_CAMERAS, add_cameras
+from step_ros.sim.arm import GRASP_SITE
+from step_ros.sim.behaviour import Behaviour
+from step_ros.sim.cameras import CAMERAS, POLICY_CAMERAS
+from step_ros.sim.environment import Vector
+from step_ros.sim.pick_either import PickEither
 from step_ros.sim.pick_place import PickPlace
+from step_ros.sim.round_obstacle import RoundObstacle
+from step_ros.sim.scene import CONTROL_RATE, SUBSTEPS, scene_spec
+from step_ros.sim.servo import Servo, make_servo
+from step_ros.sim.servo_model import ServoModel
 from step_ros.sim.stack_cube import StackCube
 from step_ros.sim.task import GRIPPER_OPEN, Task
 
-TASKS: dict[str, type[Task]] = {task.name: task for task in (PickPlace, StackCube)}
+TASKS: dict[str, type[Task]] = {task.name: task for task in (PickPlace, StackCube, PickEither, RoundObstacle)}
 
-CONTROL_RATE = 30
-SUBSTEPS = 16
-TIMESTEP = 1.0 / (CONTROL_RATE * SUBSTEPS)
 HOLD_SUBSTEPS = CONTROL_RATE * SUBSTEPS // 2
 """Success must last this long: half a second."""
-
-# Gripper pointing down, open, 10 cm above the table; starts vary around it.
-HOME = np.array([0.0, -0.55, 0.55, 1.45, 0.0, 0.9])
 HOME_SPREAD = 0.03
+"""Starts vary by so much (rad) around the task's home posture."""
 
 
 class World:
@@ -33,27 +35,39 @@ class World:
 
     Args:
         task: a name in TASKS.
-        servo: a name in step_ros.sim.servo.SERVOS.
+        servo: settings, or a name and settings as `make_servo` reads them.
         image_size: (height, width) in pixels of what `render` returns.
 
     Raises:
         ValueError: unknown task or servo.
     """
 
+    robot = "so101"
+    fps = CONTROL_RATE
+    max_ticks = 300
     cameras: tuple[str, ...] = tuple(POLICY_CAMERAS)
+    demonstration_noise = 0.015
+    # A gripper that is shaken loses what it holds.
+    disturbed = np.array([True] * 5 + [False])
 
     def __init__(
-        self, task: str = "pick_place", servo: str = "sts3215", image_size: tuple[int, int] = (96, 96)
+        self,
+        task: str = "pick_place",
+        servo: str | Servo = "sts3215",
+        image_size: tuple[int, int] = (96, 96),
     ):
         if task not in TASKS:
             raise ValueError(f"task: found {task!r}, accepted: {', '.join(TASKS)}")
         self.task = TASKS[task]()
+        self.name, self.instruction, self.modes = self.task.name, self.task.instruction, self.task.modes
         self.image_size = image_size
-        self.model = _scene(self.task, servo, image_size).compile()
+        self.servo = make_servo(servo)
+        self.model = scene_spec(self.task, self.servo, image_size).compile()
         self.data = mujoco.MjData(self.model)
         self._joint_addresses = np.array([self.model.joint(name).qposadr[0] for name in JOINT_NAMES])
         self._velocity_addresses = np.array([self.model.joint(name).dofadr[0] for name in JOINT_NAMES])
         self._gripper_address = self.model.joint("gripper").qposadr[0]
+        self._servo_model = ServoModel(self.servo, self.model, self._velocity_addresses)
         self._renderer: mujoco.Renderer | None = None
         self.reset(0)
 
@@ -66,7 +80,7 @@ class World:
         """Start the episode that belongs to `seed`."""
         rng = np.random.default_rng(seed)
         poses = self.task.sample(rng)
-        joints = HOME + rng.uniform(-HOME_SPREAD, HOME_SPREAD, len(JOINT_NAMES))
+        joints = self.task.home(poses) + rng.uniform(-HOME_SPREAD, HOME_SPREAD, len(JOINT_NAMES))
         self.set_state(joints, poses)
         self.command(joints)
 
@@ -83,6 +97,8 @@ class World:
                 address = self.model.joint(name).qposadr[0]
                 self.data.qpos[address : address + 7] = pose
         self._held_substeps = 0
+        self._set_points = np.array(joint_positions, float)
+        self._servo_model.reset(self._set_points)
         self.data.ctrl[:] = joint_positions
         mujoco.mj_forward(self.model, self.data)
 
@@ -95,17 +111,23 @@ class World:
         if not np.isfinite(positions).all():
             raise ValueError(f"command: found {positions}, accepted: finite joint positions")
         low, high = self.model.actuator_ctrlrange.T
-        self.data.ctrl[:] = np.clip(positions, low, high)
+        self._set_points = np.clip(positions, low, high)
+
+    @property
+    def set_points(self) -> np.ndarray:
+        """The servos' set points (6,) rad, as commanded."""
+        return self._set_points.copy()
 
     def advance(self, substeps: int) -> None:
         """Simulate `substeps` of TIMESTEP with the present set points."""
         for _ in range(substeps):
+            self._servo_model.drive(self._set_points, self.data, self.data.qpos[self._joint_addresses])
             mujoco.mj_step(self.model, self.data)
             self._held_substeps = self._held_substeps + 1 if self._achieved_now() else 0
 
     def step(self, action: np.ndarray) -> None:
         """One tick of 1/30 s: the set point goes linearly to `action` (6,) rad, reached at the tick's end."""
-        start = self.data.ctrl.copy()
+        start = self._set_points
         for share in np.arange(1, SUBSTEPS + 1) / SUBSTEPS:
             self.command(start + share * (action - start))
             self.advance(1)
@@ -113,7 +135,7 @@ class World:
     @property
     def joint_positions(self) -> np.ndarray:
         """Measured joint positions (6,) rad."""
-        return self.data.qpos[self._joint_addresses]
+        return self._servo_model.measured(self.data.qpos[self._joint_addresses])
 
     @property
     def joint_velocities(self) -> np.ndarray:
@@ -135,6 +157,11 @@ class World:
     def success(self) -> bool:
         """The task's test has held for half a second with the gripper open."""
         return self._held_substeps >= HOLD_SUBSTEPS
+
+    @property
+    def score(self) -> float:
+        """1 for success, 0 otherwise."""
+        return float(self.success)
 
     def _achieved_now(self) -> bool:
         # The cheap test first: this runs on every substep.
@@ -176,6 +203,28 @@ class World:
     def _environment_state(self) -> np.ndarray:
         return self.task.environment_state(self.object_poses).astype(np.float32)
 
+    @property
+    def vectors(self) -> dict[str, Vector]:
+        """The action and the vector observations."""
+        joints = Vector(JOINT_NAMES, "rad")
+        return {
+            "action": joints,
+            "observation.state": joints,
+            "observation.environment_state": self.task.environment,
+        }
+
+    def behaviour(self, states: np.ndarray, environment_states: np.ndarray) -> Behaviour:
+        """The way that a trajectory takes: joint positions (T, 6) rad, environment states (T, E)."""
+        if not self.modes:
+            return Behaviour()
+        scratch = mujoco.MjData(self.model)
+        tips = np.empty((len(states), 3))
+        for tick, joints in enumerate(states):
+            scratch.qpos[self._joint_addresses] = joints
+            mujoco.mj_kinematics(self.model, scratch)
+            tips[tick] = scratch.site(GRASP_SITE).xpos
+        return self.task.behaviour(tips, environment_states.astype(float))
+
     def close(self) -> None:
         """Free the renderer; EGL complains at exit otherwise."""
         if self._renderer is not None:
@@ -187,39 +236,3 @@ class World:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _scene(task: Task, servo: str, image_size: tuple[int, int]) -> mujoco.MjSpec:
-    spec = arm_spec(servo)
-    spec.option.timestep = TIMESTEP
-    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
-    spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
-    spec.option.impratio = 10
-    spec.visual.global_.offheight = max(image_size[0], spec.visual.global_.offheight)
-    spec.visual.global_.offwidth = max(image_size[1], spec.visual.global_.offwidth)
-    spec.visual.quality.offsamples = 4
-    spec.visual.headlight.ambient = [0.45, 0.45, 0.45]
-    spec.visual.headlight.diffuse = [0.35, 0.35, 0.35]
-    spec.visual.headlight.specular = [0, 0, 0]
-    spec.add_texture(
-        name="sky",
-        type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
-        builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
-        rgb1=[0.85, 0.88, 0.92],
-        rgb2=[0.70, 0.74, 0.80],
-        width=64,
-        height=64,
-    )
-    spec.worldbody.add_light(
-        pos=[0.3, -0.3, 1.0], dir=[-0.1, 0.3, -1.0], diffuse=[0.5, 0.5, 0.5], castshadow=False
-    )
-    spec.worldbody.add_geom(
-        name="table",
-        type=mujoco.mjtGeom.mjGEOM_PLANE,
-        size=[1.0, 1.0, 0.1],
-        rgba=[0.82, 0.80, 0.76, 1.0],
-        friction=[1.0, 0.005, 0.0005],
-    )
-    task.add_objects(spec)
-    add_cameras(spec)
-    return spec
