@@ -1,4 +1,4 @@
-"""Methods on a scripted engine: evaluations, noise levels, warm starts, stall rule, refusals."""
+"""Methods on scripted networks: evaluations, noise levels, warm starts, stall rule, refusals."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from policy_helpers import tiny_config, tiny_networks
 
 from step_ros.policy.cycle import CycleState
 from step_ros.policy.errors import ConfigError, OutputError
+from step_ros.policy.graphs import Program
 from step_ros.policy.methods import METHODS, Method, Proposal
 from step_ros.policy.settings import Settings
 
@@ -18,22 +19,23 @@ FEATURES = np.zeros((1, 2, 9), np.float32)
 PREDICTED = np.linspace(-0.5, 0.5, 48, dtype=np.float32).reshape(1, 16, 3)
 
 
-class ScriptedEngine:
+class ScriptedNetworks:
     """Records its calls; the denoiser returns `output(x, timestep)`, the predictor always `PREDICTED`."""
-
-    name = "scripted"
 
     def __init__(self, output: Callable[[np.ndarray, int], np.ndarray]) -> None:
         self.output = output
         self.denoised: list[tuple[np.ndarray, int]] = []
         self.predicted: list[tuple[np.ndarray, np.ndarray]] = []
 
-    def encode(self, observation: dict[str, np.ndarray]) -> np.ndarray:
-        return FEATURES
+    def fused(self, program: Program) -> None:
+        return None
 
-    def denoise(self, x: np.ndarray, timestep: int, features: np.ndarray) -> np.ndarray:
-        self.denoised.append((x, timestep))
-        return self.output(x, timestep)
+    def condition(self, features: np.ndarray) -> np.ndarray:
+        return features
+
+    def denoise(self, x: np.ndarray, level: np.ndarray, condition: np.ndarray) -> np.ndarray:
+        self.denoised.append((x, int(level[0])))
+        return self.output(x, int(level[0])).astype(np.float32)
 
     def predict(self, history: np.ndarray, history_mask: np.ndarray, features: np.ndarray) -> np.ndarray:
         self.predicted.append((history, history_mask))
@@ -44,7 +46,7 @@ def make(
     name: str, output: Callable[[np.ndarray, int], np.ndarray] = lambda x, t: np.zeros_like(x)
 ) -> Method:
     config = tiny_config()
-    return METHODS[name](config, ScriptedEngine(output), tiny_networks(config).normalizer)
+    return METHODS[name](config, ScriptedNetworks(output), tiny_networks(config).normalizer)
 
 
 def running(executed: tuple[np.ndarray, ...] = (), still_cycles: int = 0) -> CycleState:
@@ -68,7 +70,7 @@ def noise(seed: int = 0) -> np.ndarray:
 def test_ddpm_visits_every_level_once() -> None:
     method = make("ddpm")
     proposal = plan(method, running())
-    assert [level for _, level in method.engine.denoised] == list(range(99, -1, -1))
+    assert [level for _, level in method.networks.denoised] == list(range(99, -1, -1))
     assert (proposal.nfe, proposal.aux_nfe, proposal.cold) == (100, 0, False)
 
 
@@ -81,7 +83,7 @@ def test_ddim_prefers_an_explicit_list() -> None:
     method = make("ddim")
     proposal = plan(method, running(), timesteps=(75, 25), num_inference_steps=10)
     assert proposal.timesteps == (75, 25) and proposal.nfe == 2
-    np.testing.assert_array_equal(method.engine.denoised[0][0], noise())
+    np.testing.assert_array_equal(method.networks.denoised[0][0], noise())
 
 
 @pytest.mark.parametrize("solver", ["ddim", "ddpm", "dpmsolver++"])
@@ -95,8 +97,8 @@ def test_step_starts_cold_from_noise_when_nothing_was_commanded() -> None:
     method = make("step")
     proposal = plan(method, CycleState(8, 3), cold_start_steps=4)
     assert (proposal.cold, proposal.nfe, proposal.aux_nfe) == (True, 4, 0)
-    assert proposal.timesteps == (75, 50, 25, 0) and method.engine.predicted == []
-    np.testing.assert_array_equal(method.engine.denoised[0][0], noise())
+    assert proposal.timesteps == (75, 50, 25, 0) and method.networks.predicted == []
+    np.testing.assert_array_equal(method.networks.denoised[0][0], noise())
 
 
 def test_step_starts_warm_as_soon_as_one_command_is_known() -> None:
@@ -104,13 +106,13 @@ def test_step_starts_warm_as_soon_as_one_command_is_known() -> None:
     state.commanded[-1] = [0.0, 0.0, 0.5]
     method = make("step")
     assert plan(method, state).cold is False
-    assert method.engine.predicted[0][1][0].tolist() == [False] * 7 + [True]
+    assert method.networks.predicted[0][1][0].tolist() == [False] * 7 + [True]
 
 
 def test_step_predicts_from_the_normalised_history() -> None:
     method = make("step")
     plan(method, running())
-    history, mask = method.engine.predicted[0]
+    history, mask = method.networks.predicted[0]
     np.testing.assert_allclose(history[0], np.tile([0.5, 0.5, 0.5], (8, 1)), atol=1e-6)
     assert mask.all() and history.dtype == np.float32
 
@@ -118,7 +120,7 @@ def test_step_predicts_from_the_normalised_history() -> None:
 def test_matched_warm_start_is_the_forward_process_at_the_entry_level() -> None:
     method = make("step")
     proposal = plan(method, running(), entry_timestep=20, num_inference_steps=2)
-    start, level = method.engine.denoised[0]
+    start, level = method.networks.denoised[0]
     schedule = method.schedule
     expected = schedule.signal[20] * PREDICTED + schedule.noise[20] * noise()
     np.testing.assert_allclose(start, expected, atol=1e-6)
@@ -130,20 +132,20 @@ def test_matched_warm_start_is_the_forward_process_at_the_entry_level() -> None:
 def test_the_entry_level_does_not_depend_on_the_number_of_steps(steps: int) -> None:
     method = make("step")
     proposal = plan(method, running(), entry_timestep=40, num_inference_steps=steps)
-    assert method.engine.denoised[0][1] == 40 and proposal.nfe == steps
+    assert method.networks.denoised[0][1] == 40 and proposal.nfe == steps
 
 
 def test_paper_warm_start_is_equation_13() -> None:
     method = make("step")
     plan(method, running(), warm_start="paper", sigma=0.9, sigma_t=0.2)
-    np.testing.assert_allclose(method.engine.denoised[0][0], 0.9 * PREDICTED + 0.2 * noise(), atol=1e-6)
+    np.testing.assert_allclose(method.networks.denoised[0][0], 0.9 * PREDICTED + 0.2 * noise(), atol=1e-6)
 
 
 def test_an_explicit_list_sets_the_entry_level_of_a_warm_start() -> None:
     method = make("step")
     assert plan(method, running(), timesteps=(50, 0)).timesteps == (50, 0)
     expected = method.schedule.signal[50] * PREDICTED + method.schedule.noise[50] * noise()
-    np.testing.assert_allclose(method.engine.denoised[0][0], expected, atol=1e-6)
+    np.testing.assert_allclose(method.networks.denoised[0][0], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("warm_start", ["matched", "paper"])
@@ -153,7 +155,7 @@ def test_a_stalled_cycle_is_perturbed_by_equation_14(warm_start: str) -> None:
     state = running(executed=(still, still + 0.001))
     proposal = plan(method, state, warm_start=warm_start, sigma_scale=0.8, sigma_stall=1.2)
     assert proposal.stalled and proposal.stall_distance == pytest.approx(0.001)
-    np.testing.assert_allclose(method.engine.denoised[0][0], 0.8 * PREDICTED + 1.2 * noise(), atol=1e-6)
+    np.testing.assert_allclose(method.networks.denoised[0][0], 0.8 * PREDICTED + 1.2 * noise(), atol=1e-6)
 
 
 def test_a_moving_arm_is_not_perturbed() -> None:
@@ -201,7 +203,7 @@ def test_the_predictor_alone_returns_its_chunk_without_denoising() -> None:
     method = make("predictor")
     proposal = plan(method, running())
     np.testing.assert_array_equal(proposal.chunk, PREDICTED[0])
-    assert (proposal.nfe, proposal.aux_nfe) == (0, 1) and method.engine.denoised == []
+    assert (proposal.nfe, proposal.aux_nfe) == (0, 1) and method.networks.denoised == []
 
 
 @pytest.mark.parametrize("name", ["ddpm", "ddim", "step"])
@@ -215,7 +217,7 @@ def test_a_denoiser_that_is_not_finite_is_reported_with_its_level(name: str, val
 @pytest.mark.parametrize("name", ["step", "predictor"])
 def test_a_predictor_that_is_not_finite_is_reported(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     method = make(name)
-    monkeypatch.setattr(method.engine, "predict", lambda *inputs: np.full((1, 16, 3), np.nan))
+    monkeypatch.setattr(method.networks, "predict", lambda *inputs: np.full((1, 16, 3), np.nan))
     with pytest.raises(OutputError, match="predictor"):
         plan(method, running())
 

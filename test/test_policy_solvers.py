@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 from policy_helpers import tiny_config
 
 from step_ros.policy.schedule import NoiseSchedule
-from step_ros.policy.solvers import SOLVERS, Solver
+from step_ros.policy.solvers import SOLVERS, solver_table, walk
 
 SCHEDULE = NoiseSchedule(tiny_config())
 SHAPE = (1, 16, 3)
@@ -21,21 +23,36 @@ def network(sample: torch.Tensor, level: int) -> torch.Tensor:
     return torch.tanh(sample * 1.3 + 0.01 * level) * 1.1
 
 
-def solver(name: str, levels: tuple[int, ...], kind: str = "epsilon", seed: int = 0) -> Solver:
+def visited(
+    name: str,
+    levels: tuple[int, ...],
+    start: torch.Tensor,
+    denoise: Callable[[torch.Tensor, int], torch.Tensor] = network,
+    kind: str = "epsilon",
+    seed: int = 0,
+) -> list[torch.Tensor]:
+    """The samples at all levels and the clean one at the end."""
     generator = torch.Generator().manual_seed(seed)
-    return SOLVERS[name](SCHEDULE, levels, kind, lambda: torch.randn(SHAPE, generator=generator))
+    fresh = [torch.randn(SHAPE, generator=generator) for _ in levels[1:]]
+    samples = []
+
+    def recording(sample: torch.Tensor, level: int) -> torch.Tensor:
+        samples.append(sample)
+        return denoise(sample, level)
+
+    table = torch.from_numpy(solver_table(name, SCHEDULE, levels, kind))
+    clean, _ = walk(recording, start, levels, table, fresh)
+    return [*samples[1:], clean]
 
 
 def compare_with(scheduler: object, name: str, levels: tuple[int, ...], kind: str) -> None:
     """Walk both down the same list from the same noise and compare every intermediate sample."""
     assert scheduler.timesteps.tolist() == list(levels)
-    ours, theirs = solver(name, levels, kind), torch.Generator().manual_seed(0)
-    random = {"generator": theirs} if name == "ddpm" else {}
-    sample = expected = torch.randn(SHAPE, generator=torch.Generator().manual_seed(1))
-    for index, level in enumerate(levels):
+    random = {"generator": torch.Generator().manual_seed(0)} if name == "ddpm" else {}
+    expected = torch.randn(SHAPE, generator=torch.Generator().manual_seed(1))
+    for level, sample in zip(levels, visited(name, levels, expected, kind=kind), strict=True):
         expected = scheduler.step(network(expected, level), level, expected, **random).prev_sample
-        sample = ours.step(sample, network(sample, level), index)
-        torch.testing.assert_close(sample.float(), expected, atol=2e-4, rtol=1e-3)
+        torch.testing.assert_close(sample, expected, atol=2e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["epsilon", "sample"])
@@ -76,7 +93,8 @@ def test_a_step_goes_to_the_lists_own_successor() -> None:
     index = levels.index(87)
     clean = ((sample - SCHEDULE.noise[87] * noise) / SCHEDULE.signal[87]).clip(-1, 1)
     expected = SCHEDULE.signal[74] * clean + SCHEDULE.noise[74] * noise
-    torch.testing.assert_close(solver("ddim", levels).step(sample, noise, index), expected)
+    found = visited("ddim", levels[index:], sample, lambda x, level: noise)[0]
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("name", SOLVERS)
@@ -84,10 +102,8 @@ def test_a_step_goes_to_the_lists_own_successor() -> None:
 def test_every_solver_ends_inside_the_data_range_however_wrong_the_network(
     name: str, levels: tuple[int, ...]
 ) -> None:
-    walk, sample = solver(name, levels), torch.randn(SHAPE)
-    for index in range(len(levels)):
-        sample = walk.step(sample, torch.full(SHAPE, 3.0), index)
-    assert sample.abs().max() <= 1.0
+    chunk = visited(name, levels, torch.randn(SHAPE), lambda x, level: torch.full(SHAPE, 3.0))[-1]
+    assert chunk.abs().max() <= 1.0
 
 
 @pytest.mark.parametrize("name", SOLVERS)
@@ -95,23 +111,25 @@ def test_every_solver_ends_inside_the_data_range_however_wrong_the_network(
 def test_a_perfect_network_is_followed_to_its_clean_sample(name: str, kind: str) -> None:
     clean = torch.rand(SHAPE) * 1.6 - 0.8
     levels = (80, 60, 30, 10)
-    walk = solver(name, levels, kind)
-    sample = SCHEDULE.signal[80] * clean + SCHEDULE.noise[80] * torch.randn(SHAPE)
-    for index, level in enumerate(levels):
+
+    def perfect(sample: torch.Tensor, level: int) -> torch.Tensor:
         noise = (sample - SCHEDULE.signal[level] * clean) / SCHEDULE.noise[level]
-        sample = walk.step(sample, clean if kind == "sample" else noise, index)
-    torch.testing.assert_close(sample.float(), clean, atol=1e-5, rtol=1e-5)
+        return clean if kind == "sample" else noise
+
+    start = SCHEDULE.signal[80] * clean + SCHEDULE.noise[80] * torch.randn(SHAPE)
+    torch.testing.assert_close(visited(name, levels, start, perfect, kind)[-1], clean, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["ddim", "dpmsolver++"])
+@pytest.mark.parametrize("name", SOLVERS)
 def test_numpy_and_torch_give_the_same_numbers(name: str) -> None:
-    levels = (60, 40, 20)
-    ours, theirs = solver(name, levels), solver(name, levels)
-    sample = torch.randn(SHAPE)
-    array = sample.numpy()
-    for index, level in enumerate(levels):
-        output = network(sample, level)
-        array = ours.step(array, output.numpy(), index)
-        sample = theirs.step(sample, output, index)
+    levels, start = (60, 40, 20), torch.randn(SHAPE)
+    fresh = torch.randn(2, *SHAPE)
+    table = solver_table(name, SCHEDULE, levels, "epsilon")
+
+    def on_arrays(sample: np.ndarray, level: int) -> np.ndarray:
+        return network(torch.from_numpy(sample), level).numpy()
+
+    array, _ = walk(on_arrays, start.numpy(), levels, table, fresh.numpy())
+    tensor, _ = walk(network, start, levels, torch.from_numpy(table), fresh)
     assert isinstance(array, np.ndarray) and array.dtype == np.float32
-    np.testing.assert_allclose(array, sample.numpy(), atol=1e-6)
+    np.testing.assert_allclose(array, tensor.numpy(), atol=1e-6)

@@ -41,6 +41,23 @@ def checked_observation(observation: Mapping[str, object], config: PolicyConfig)
     return inputs
 
 
+def checked_frame(name: str, frame: object, config: PolicyConfig) -> NDArray:
+    """One frame (H, W, 3) uint8 of the image input `name`.
+
+    Raises:
+        ObservationError: for an unknown name, another shape or type.
+    """
+    if name not in config.image_names:
+        accepted = ", ".join(config.image_names) or "none"
+        raise ObservationError(f"{name} is no image input; accepted: {accepted}")
+    array, expected = np.asarray(frame), config.input_features[name]
+    if array.shape != expected or array.dtype != np.uint8:
+        raise ObservationError(
+            f"{name} is a frame {array.shape} of {array.dtype}; accepted: {expected} of uint8"
+        )
+    return array
+
+
 def checked_commands(commanded: object, config: PolicyConfig) -> NDArray:
     """Past commands (Ta, A) as float64; a row before the start of the episode is NaN throughout.
 

@@ -14,14 +14,20 @@ import torch
 from numpy.typing import NDArray
 
 from step_ros.policy.checkpoint import load_checkpoint
+from step_ros.policy.compiled import CompiledNetworks
 from step_ros.policy.config import ACTION, PolicyConfig
 from step_ros.policy.cycle import CycleState
 from step_ros.policy.engine import make_engine
 from step_ros.policy.errors import ConfigError
+from step_ros.policy.frame_features import FrameFeatures
+from step_ros.policy.graphs import Program
 from step_ros.policy.methods import METHODS, Method
-from step_ros.policy.networks import PolicyNetworks
-from step_ros.policy.observation import checked_commands, checked_observation
+from step_ros.policy.networks import PolicyNetworks, assemble
+from step_ros.policy.observation import checked_commands, checked_frame, checked_observation
 from step_ros.policy.settings import Settings
+
+FRAMES_AHEAD = 6
+"""Frames per camera whose features are kept beside those of one window."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +43,8 @@ class Plan:
         stall_distance: RMS change between the last two executed chunks, normalised; None if not measured.
         timesteps: noise levels visited.
         method: name of the method.
-        milliseconds: wall time of `encode`, `predict`, `denoise` and `total`.
+        milliseconds: wall time of `encode`, `predict`, `denoise`, `post` and `total`; a cycle that runs as
+            one graph counts its predictor under `denoise`.
     """
 
     chunk: NDArray
@@ -56,7 +63,8 @@ class Policy:
     """A checkpoint with an engine, a method, settings and the state between cycles.
 
     `act` and `reset` exclude each other, and `update` takes effect with the next `act`, so settings may be
-    changed from another thread while a cycle runs.
+    changed from another thread while a cycle runs; `prefetch` may be called from another thread at any time.
+    Networks are compiled when first needed, or all of them by `warm_up`.
     """
 
     def __init__(
@@ -66,18 +74,41 @@ class Policy:
         method: str = "step",
         engine: str = "auto",
         seed: int = 0,
+        *,
+        threads: int = 1,
+        precision: str = "fp32",
+        fuse: bool = True,
         **settings: object,
     ) -> None:
-        """Raises ConfigError for an unknown method, engine or setting, or values that do not fit."""
+        """Take the networks over; an engine may move them to its device.
+
+        Args:
+            config, networks: as `load_checkpoint` returns them.
+            method: name in `METHODS`.
+            engine: name in `ENGINES`.
+            seed: of the sampler's noise.
+            threads: CPU threads per network call.
+            precision: number format of the engine's arithmetic.
+            fuse: run the whole cycle as one graph, after `warm_up`, where the network is small enough.
+            settings: over the checkpoint's own defaults.
+
+        Raises:
+            ConfigError: an unknown method, engine or setting, or values that do not fit.
+        """
         self.config = config
         self.state = CycleState(config.n_action_steps, config.action_dim)
         chosen = config.settings(**settings)
         _method_class(config, method)
-        self._engine = make_engine(engine, networks)
         self._normalizer = copy.deepcopy(networks.normalizer).cpu()  # the engine's stays on its device
+        self._engine = make_engine(engine, networks, threads=threads, precision=precision)
+        self._networks = CompiledNetworks(networks, self._engine, fuse)
+        self._features = FrameFeatures(
+            self._networks.encode, config.image_names, config.n_obs_steps + FRAMES_AHEAD
+        )
         self._methods: dict[str, Method] = {}
         self._generator = torch.Generator().manual_seed(seed)
         self._lock = threading.Lock()
+        self._warmed_up = False
         self._active = self._validated(method, chosen)
 
     @property
@@ -95,14 +126,37 @@ class Policy:
         """Name of the engine that runs the networks."""
         return self._engine.name
 
+    @property
+    def precision(self) -> str:
+        """Number format of the engine's arithmetic."""
+        return self._engine.precision
+
+    @property
+    def ready(self) -> bool:
+        """Whether everything that the settings in force gain from is compiled."""
+        return self._warmed_up and self._networks.ready(self._programs())
+
     def update(self, method: str | None = None, **changes: object) -> None:
         """Change the method and any settings together, from the next `act`.
+
+        After `warm_up`, a cycle that has to be compiled for the new settings is compiled in the background;
+        until then the same computation runs network by network.
 
         Raises:
             ConfigError: and nothing has changed.
         """
         current_method, current = self._active
         self._active = self._validated(method or current_method, current.changed(**changes))
+        if self._warmed_up:
+            self._networks.prepare_later(self._programs())
+
+    def prefetch(self, name: str, frame: NDArray) -> None:
+        """Encode a frame (H, W, 3) uint8 of the image input `name` ahead of the cycle that will need it.
+
+        Raises:
+            ObservationError: unknown name, another shape or type.
+        """
+        self._features(name, checked_frame(name, frame, self.config))
 
     def reset(self, seed: int | None = None) -> None:
         """Forget the episode; with a seed also restart the sampler's noise."""
@@ -130,19 +184,14 @@ class Policy:
             if commanded is not None:
                 self.state.commanded = checked_commands(commanded, self.config)
             name, settings = self._active
-            features = self._engine.encode(inputs)
+            features = self._encode(inputs)
             encoded = time.perf_counter()
             proposal = self._methods[name].plan(features, self.state, settings, self._generator)
+            planned = time.perf_counter()
 
             chunk = self._normalizer[ACTION].inverse(torch.from_numpy(proposal.chunk).double()).numpy()
             window = slice(self.config.n_obs_steps - 1, self.config.n_obs_steps - 1 + settings.action_steps)
             self.state.record(chunk[window], proposal.chunk[window].copy(), proposal.still_cycles)
-            spent = {
-                "encode": (encoded - began) * 1e3,
-                "predict": 0.0,
-                "denoise": 0.0,
-                **proposal.milliseconds,
-            }
             return Plan(
                 chunk=chunk,
                 executed=chunk[window],
@@ -153,44 +202,71 @@ class Policy:
                 stall_distance=proposal.stall_distance,
                 timesteps=proposal.timesteps,
                 method=name,
-                milliseconds={**spent, "total": (time.perf_counter() - began) * 1e3},
+                milliseconds=_spent(began, encoded, planned, proposal.milliseconds),
             )
 
     def warm_up(self) -> None:
-        """Run every network once on zeros, so that the first cycle is as fast as the others."""
-        config = self.config
-        observation = {
-            name: np.zeros(
-                (1, config.n_obs_steps, *shape), np.uint8 if name in config.image_names else np.float32
-            )
-            for name, shape in config.input_features.items()
-        }
+        """Compile and run once all that the settings in force need, so that the first cycle is as fast as the
+        others, and every network by itself, so that no later `update` has to wait."""
         with self._lock:
-            features = self._engine.encode(observation)
-            self._engine.denoise(np.zeros((1, config.horizon, config.action_dim), np.float32), 0, features)
-            if config.predictor is not None:
-                history = np.zeros((1, config.n_action_steps, config.action_dim), np.float32)
-                self._engine.predict(history, np.ones((1, config.n_action_steps), bool), features)
+            self._networks.prepare(self._programs())
+            self._warmed_up = True
+
+    def _programs(self) -> tuple[Program, ...]:
+        method, settings = self._active
+        return self._methods[method].programs(settings)
+
+    def _encode(self, inputs: Mapping[str, NDArray]) -> NDArray:
+        """Features (1, To, F) of a checked window."""
+        images = {
+            name: torch.from_numpy(np.stack([self._features(name, frame) for frame in inputs[name][0]])[None])
+            for name in self.config.image_names
+        }
+        vectors = {name: torch.from_numpy(inputs[name]) for name in self.config.vector_names}
+        return assemble(self.config, self._normalizer, vectors, images).numpy()
 
     def _validated(self, method: str, settings: Settings) -> tuple[str, Settings]:
         if method not in self._methods:
             build = _method_class(self.config, method)
-            self._methods[method] = build(self.config, self._engine, self._normalizer)
+            self._methods[method] = build(self.config, self._networks, self._normalizer)
         self._methods[method].check(settings)
         return method, settings
 
 
 def load_policy(
-    path: str | Path, method: str = "step", engine: str = "auto", seed: int = 0, **settings: object
+    path: str | Path,
+    method: str = "step",
+    engine: str = "auto",
+    seed: int = 0,
+    *,
+    threads: int = 1,
+    precision: str = "fp32",
+    fuse: bool = True,
+    **settings: object,
 ) -> Policy:
-    """Load a checkpoint folder; `settings` go over the checkpoint's own defaults.
+    """Load a checkpoint folder; everything else as for `Policy`.
 
     Raises:
         CheckpointError: the folder cannot be used.
         ConfigError: method, engine or a setting was refused.
     """
     config, networks = load_checkpoint(path)
-    return Policy(config, networks, method, engine, seed, **settings)
+    return Policy(
+        config, networks, method, engine, seed, threads=threads, precision=precision, fuse=fuse, **settings
+    )
+
+
+def _spent(began: float, encoded: float, planned: float, method: Mapping[str, float]) -> dict[str, float]:
+    """Milliseconds by part, from times in seconds and what the method says of its own."""
+    now = time.perf_counter()
+    return {
+        "encode": (encoded - began) * 1e3,
+        "predict": 0.0,
+        "denoise": 0.0,
+        **method,
+        "post": (now - planned) * 1e3,
+        "total": (now - began) * 1e3,
+    }
 
 
 def _method_class(config: PolicyConfig, method: str) -> type[Method]:

@@ -1,15 +1,24 @@
-"""Reverse-process solvers: one step from a noise level to the list's own successor.
+"""Reverse-process solvers: what each computes between two noise levels, and the one walk that runs them.
 
-All work with NumPy arrays and torch tensors alike, take the clean-sample estimate clipped to [-1, 1] (the
-data's range), and end on that estimate.
+A solver is a table of numbers. Every step of every solver here is, with a sample x and the network's output
+o,
+
+    clean = clip(from_sample x + from_output o, -limit, limit)
+    x'    = sample x + output o + clean clean + previous clean' + fresh e
+
+where clean' is the estimate of the step before and e fresh unit noise. The list's own successor is the next
+level, the clean-sample estimate is clipped to what the checkpoint asks for (the data's range), and the last
+step ends on that estimate.
 """
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from step_ros.policy.schedule import NoiseSchedule
 
@@ -17,85 +26,148 @@ Array = Any
 """A NumPy array or a torch tensor."""
 
 
-class Solver(ABC):
-    """Walks a decreasing list of noise levels; the last step goes to clean.
+class Step(NamedTuple):
+    """Factors of one step; see the module's formula."""
 
-    Args:
-        schedule: noise tables.
-        timesteps: strictly decreasing levels.
-        prediction_type: what the network returns, "epsilon" or "sample".
-        draw: returns fresh unit noise of the sample's shape; only stochastic solvers call it.
-    """
+    from_sample: float
+    from_output: float
+    sample: float = 0.0
+    output: float = 0.0
+    clean: float = 1.0
+    previous: float = 0.0
+    fresh: float = 0.0
+    limit: float = math.inf
 
-    def __init__(
-        self,
-        schedule: NoiseSchedule,
-        timesteps: Sequence[int],
-        prediction_type: str,
-        draw: Callable[[], Array],
-    ) -> None:
-        self.timesteps = tuple(timesteps)
+
+class _Levels:
+    """Signal and noise amplitude along a list, with the clean end appended, and the network's meaning."""
+
+    def __init__(self, schedule: NoiseSchedule, timesteps: Sequence[int], prediction_type: str) -> None:
+        self.signal = [float(schedule.signal[level]) for level in timesteps] + [1.0]
+        self.noise = [float(schedule.noise[level]) for level in timesteps] + [0.0]
         self.predicts_noise = prediction_type == "epsilon"
-        self.draw = draw
-        # One more entry than levels: the clean end of the list, where all is signal.
-        self.signal = [float(schedule.signal[t]) for t in self.timesteps] + [1.0]
-        self.noise = [float(schedule.noise[t]) for t in self.timesteps] + [0.0]
 
-    @abstractmethod
-    def step(self, sample: Array, output: Array, index: int) -> Array:
-        """The sample at level index+1 from the sample and the network's output at level index."""
+    def __len__(self) -> int:
+        return len(self.signal) - 1
 
-    def estimates(self, sample: Array, output: Array, index: int) -> tuple[Array, Array]:
-        """Clean-sample estimate clipped to [-1, 1], and the noise estimate (of the unclipped one)."""
+    def clean(self, index: int) -> tuple[float, float]:
+        """Factors of sample and output in the clean-sample estimate."""
         signal, noise = self.signal[index], self.noise[index]
-        if self.predicts_noise:
-            return ((sample - noise * output) / signal).clip(-1.0, 1.0), output
-        return output.clip(-1.0, 1.0), (sample - signal * output) / noise
+        return (1.0 / signal, -noise / signal) if self.predicts_noise else (0.0, 1.0)
+
+    def error(self, index: int) -> tuple[float, float]:
+        """Factors of sample and output in the noise estimate (of the clean sample before clipping)."""
+        signal, noise = self.signal[index], self.noise[index]
+        return (0.0, 1.0) if self.predicts_noise else (1.0 / noise, -signal / noise)
 
 
-class DDIM(Solver):
+def _ddim(levels: _Levels) -> list[Step]:
     """Deterministic DDIM (eta 0): x_s = sqrt(abar_s) x_0 + sqrt(1 - abar_s) e."""
+    steps = []
+    for index in range(len(levels)):
+        of_sample, of_output = levels.error(index)
+        noise = levels.noise[index + 1]
+        signal = levels.signal[index + 1]
+        steps.append(Step(*levels.clean(index), noise * of_sample, noise * of_output, signal))
+    return steps
 
-    def step(self, sample: Array, output: Array, index: int) -> Array:
-        clean, noise = self.estimates(sample, output, index)
-        return self.signal[index + 1] * clean + self.noise[index + 1] * noise
 
-
-class DDPM(Solver):
+def _ddpm(levels: _Levels) -> list[Step]:
     """Ancestral sampling with the posterior between list neighbours and the smaller fixed variance."""
-
-    def step(self, sample: Array, output: Array, index: int) -> Array:
-        clean, _ = self.estimates(sample, output, index)
-        if index == len(self.timesteps) - 1:
-            return clean
-        signal, noise = self.signal[index], self.noise[index]
-        next_signal, next_noise = self.signal[index + 1], self.noise[index + 1]
+    steps = []
+    for index in range(len(levels) - 1):
+        signal, noise = levels.signal[index], levels.noise[index]
+        next_signal, next_noise = levels.signal[index + 1], levels.noise[index + 1]
         alpha = (signal / next_signal) ** 2
         beta = 1.0 - alpha
-        mean = (next_signal * beta * clean + math.sqrt(alpha) * next_noise**2 * sample) / noise**2
-        return mean + math.sqrt(beta) * next_noise / noise * self.draw()
+        steps.append(
+            Step(
+                *levels.clean(index),
+                sample=math.sqrt(alpha) * next_noise**2 / noise**2,
+                clean=next_signal * beta / noise**2,
+                fresh=math.sqrt(beta) * next_noise / noise,
+            )
+        )
+    return [*steps, Step(*levels.clean(-2))]
 
 
-class DPMSolverPlusPlus(Solver):
+def _dpm_solver_plus_plus(levels: _Levels) -> list[Step]:
     """DPM-Solver++ 2M (data prediction, midpoint): second order but for first and last step."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.log_ratio = [math.log(a / b) for a, b in zip(self.signal, self.noise, strict=True) if b > 0.0]
-        self.previous_clean: Array = None
-
-    def step(self, sample: Array, output: Array, index: int) -> Array:
-        clean, _ = self.estimates(sample, output, index)
-        if index == len(self.timesteps) - 1:
-            return clean
-        width = self.log_ratio[index + 1] - self.log_ratio[index]
-        target = clean
-        if index > 0:
-            ratio = (self.log_ratio[index] - self.log_ratio[index - 1]) / width
-            target = clean + (clean - self.previous_clean) / (2.0 * ratio)
-        self.previous_clean = clean
-        decay = self.noise[index + 1] / self.noise[index]
-        return decay * sample - self.signal[index + 1] * math.expm1(-width) * target
+    log_ratio = [math.log(a / b) for a, b in zip(levels.signal[:-1], levels.noise[:-1], strict=True)]
+    steps = []
+    for index in range(len(levels) - 1):
+        width = log_ratio[index + 1] - log_ratio[index]
+        decay = levels.noise[index + 1] / levels.noise[index]
+        target = -levels.signal[index + 1] * math.expm1(-width)
+        lean = width / (2.0 * (log_ratio[index] - log_ratio[index - 1])) if index > 0 else 0.0
+        steps.append(
+            Step(
+                *levels.clean(index),
+                sample=decay,
+                clean=target * (1.0 + lean),
+                previous=-target * lean,
+            )
+        )
+    return [*steps, Step(*levels.clean(-2))]
 
 
-SOLVERS: dict[str, type[Solver]] = {"ddim": DDIM, "ddpm": DDPM, "dpmsolver++": DPMSolverPlusPlus}
+SOLVERS: dict[str, Callable[[_Levels], list[Step]]] = {
+    "ddim": _ddim,
+    "ddpm": _ddpm,
+    "dpmsolver++": _dpm_solver_plus_plus,
+}
+
+
+def solver_table(
+    solver: str,
+    schedule: NoiseSchedule,
+    timesteps: Sequence[int],
+    prediction_type: str,
+    limit: float | None = 1.0,
+) -> NDArray:
+    """The steps of a solver by name along decreasing levels: (K, 8) float32, columns as in `Step`.
+
+    Clean-sample estimates are clipped to [-limit, limit]; None clips nothing.
+    """
+    steps = SOLVERS[solver](_Levels(schedule, timesteps, prediction_type))
+    limit = math.inf if limit is None else limit
+    return np.array([step._replace(limit=limit) for step in steps], np.float32)
+
+
+def draws_noise(table: NDArray) -> bool:
+    """Whether a solver's table adds fresh noise between the levels."""
+    return bool(table[:, Step._fields.index("fresh")].any())
+
+
+def walk(
+    denoise: Callable[[Array, Array], Array],
+    start: Array,
+    timesteps: Sequence[Any] | Array,
+    table: Array,
+    fresh: Sequence[Array] | Array,
+) -> tuple[Array, list[Array]]:
+    """Run the reverse process; NumPy arrays and torch tensors alike.
+
+    Args:
+        denoise: network output for a sample and its level.
+        start: sample at the first level, (1, Tp, A).
+        timesteps: (K,) levels.
+        table: (K, 8), from `solver_table`.
+        fresh: (K-1, …) unit noise, for the steps between the levels.
+
+    Returns:
+        The clean sample, and the network's output at each level.
+    """
+    sample, clean, outputs = start, None, []
+    for index in range(len(table)):
+        factors = Step(*(table[index, column] for column in range(len(Step._fields))))
+        output = denoise(sample, timesteps[index])
+        estimate = factors.from_sample * sample + factors.from_output * output
+        previous, clean = clean, estimate.clip(-factors.limit, factors.limit)
+        sample = factors.sample * sample + factors.output * output + factors.clean * clean
+        if previous is not None:
+            sample = sample + factors.previous * previous
+        if index < len(table) - 1:
+            sample = sample + factors.fresh * fresh[index]
+        outputs.append(output)
+    return sample, outputs

@@ -1,15 +1,15 @@
-"""The networks run eagerly by torch, for machines without OpenVINO and as the reference in tests."""
+"""Graphs run eagerly by torch, for machines without OpenVINO and as the reference in tests."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from step_ros.policy.graphs import Graph
 from step_ros.policy.networks import PolicyNetworks
 
 
@@ -17,30 +17,19 @@ class TorchEngine:
     """Runs on the device the networks are on, with `threads` CPU threads (restored after each call)."""
 
     name = "torch"
+    precision = "fp32"
 
     def __init__(self, networks: PolicyNetworks, threads: int = 1) -> None:
-        self._networks = networks.eval()
-        self._threads = threads
+        self.threads = threads
         self._device = next(networks.parameters()).device
 
-    def encode(self, observation: Mapping[str, NDArray]) -> NDArray:
-        tensors = {name: self._tensor(observation[name]) for name in self._networks.config.input_features}
-        return self._run(self._networks.encode, tensors)
+    def compile(self, graph: Graph) -> Callable[..., NDArray]:
+        def run(*arrays: NDArray) -> NDArray:
+            inputs = (torch.from_numpy(np.ascontiguousarray(array)).to(self._device) for array in arrays)
+            with _threads(self.threads), torch.inference_mode():
+                return graph.function(*inputs).cpu().numpy()
 
-    def denoise(self, x: NDArray, timestep: int, features: NDArray) -> NDArray:
-        level = torch.tensor([timestep], device=self._device)
-        return self._run(self._networks.denoise, self._tensor(x), level, self._tensor(features))
-
-    def predict(self, history: NDArray, history_mask: NDArray, features: NDArray) -> NDArray:
-        inputs = (self._tensor(array) for array in (history, history_mask, features))
-        return self._run(self._networks.predict, *inputs)
-
-    def _tensor(self, array: NDArray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
-
-    def _run(self, function: Callable[..., Tensor], *inputs: object) -> NDArray:
-        with _threads(self._threads), torch.inference_mode():
-            return function(*inputs).cpu().numpy()
+        return run
 
 
 @contextmanager

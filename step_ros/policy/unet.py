@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -58,10 +59,10 @@ class ResidualBlock(nn.Module):
         same = channels_in == channels_out
         self.residual_conv = nn.Identity() if same else nn.Conv1d(channels_in, channels_out, 1)
 
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """x (B, C_in, T), condition (B, condition_dim) -> (B, C_out, T)."""
+    def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
+        """x (B, C_in, T), modulation (B, C_out or, with scales, 2 C_out) -> (B, C_out, T)."""
         hidden = self.conv1(x)
-        film = self.cond_encoder(condition).unsqueeze(-1)
+        film = modulation.unsqueeze(-1)
         if self.scales:
             scale, shift = film.chunk(2, dim=1)
             hidden = scale * hidden + shift
@@ -105,18 +106,30 @@ class ConditionalUnet1d(nn.Module):
             ConvBlock(dims[0], dims[0], config), nn.Conv1d(dims[0], config.action_dim, 1)
         )
 
+    @property
+    def blocks(self) -> list[ResidualBlock]:
+        """All residual blocks, in the order in which a chunk passes them."""
+        outer = [block for stage in (*self.down_modules, *self.up_modules) for block in stage[:2]]
+        middle = 2 * len(self.down_modules)
+        return [*outer[:middle], *self.mid_modules, *outer[middle:]]
+
     def forward(self, x: Tensor, timestep: Tensor, global_cond: Tensor) -> Tensor:
         """x (B, Tp, A) normalised, timestep (B,), global_cond (B, To*F) -> (B, Tp, A)."""
         condition = torch.cat((self.diffusion_step_encoder(timestep), global_cond), dim=-1)
+        return self.modulated(x, [block.cond_encoder(condition) for block in self.blocks])
+
+    def modulated(self, x: Tensor, modulations: Sequence[Tensor]) -> Tensor:
+        """x (B, Tp, A) and one modulation for each of `blocks` -> (B, Tp, A)."""
+        film = iter(modulations)
         x = x.transpose(1, 2)
         skips = []
         for first, second, halve in self.down_modules:
-            x = second(first(x, condition), condition)
+            x = second(first(x, next(film)), next(film))
             skips.append(x)
             x = halve(x)
         for middle in self.mid_modules:
-            x = middle(x, condition)
+            x = middle(x, next(film))
         for first, second, double in self.up_modules:
             x = torch.cat((x, skips.pop()), dim=1)
-            x = double(second(first(x, condition), condition))
+            x = double(second(first(x, next(film)), next(film)))
         return self.final_conv(x).transpose(1, 2)

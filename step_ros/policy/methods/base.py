@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import time
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Callable
+from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -13,12 +14,19 @@ from numpy.typing import NDArray
 
 from step_ros.policy.config import ACTION, PolicyConfig
 from step_ros.policy.cycle import CycleState
-from step_ros.policy.engine import Engine
 from step_ros.policy.errors import OutputError
+from step_ros.policy.graphs import Program
 from step_ros.policy.normalization import Normalizer
+from step_ros.policy.sampling import Networks, sample, warm_sample
 from step_ros.policy.schedule import NoiseSchedule
 from step_ros.policy.settings import Settings
-from step_ros.policy.solvers import SOLVERS
+from step_ros.policy.solvers import draws_noise, solver_table
+
+
+class FusibleNetworks(Networks, Protocol):
+    """The networks on arrays, and whole cycles of them as one call where that was prepared."""
+
+    def fused(self, program: Program) -> Callable[..., NDArray] | None: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,22 +45,26 @@ class Proposal:
 
 
 class Method(ABC):
-    """Base of all methods: the engine, the tables, sampling and prediction with a check of every output.
+    """Base of all methods: the networks, the tables, sampling and prediction with a check of every output.
 
     A method keeps nothing between cycles; what is carried lies in the `CycleState`.
     """
 
     needs_predictor: ClassVar[bool] = False
 
-    def __init__(self, config: PolicyConfig, engine: Engine, normalizer: Normalizer) -> None:
+    def __init__(self, config: PolicyConfig, networks: FusibleNetworks, normalizer: Normalizer) -> None:
         self.config = config
-        self.engine = engine
+        self.networks = networks
         self.schedule = NoiseSchedule(config)
         self._action_range = normalizer[ACTION]
 
     def check(self, settings: Settings) -> None:
         """Raise ConfigError when these settings cannot be run by this method."""
         self.config.check(settings)
+
+    @abstractmethod
+    def programs(self, settings: Settings) -> tuple[Program, ...]:
+        """The cycles that these settings run, for engines that compile them whole."""
 
     @abstractmethod
     def plan(
@@ -64,37 +76,97 @@ class Method(ABC):
             OutputError: when a network returns NaN or infinity.
         """
 
-    def noise(self, generator: torch.Generator) -> NDArray:
-        """Fresh unit noise (1, Tp, A)."""
-        return torch.randn(1, self.config.horizon, self.config.action_dim, generator=generator).numpy()
-
     def sample(
+        self, features: NDArray, levels: tuple[int, ...], solver: str, generator: torch.Generator
+    ) -> tuple[NDArray, dict[str, float]]:
+        """A chunk (1, Tp, A) from noise at levels[0], and milliseconds by part."""
+        return self._run(sample, Program(len(levels), warm=False), features, levels, solver, generator)
+
+    def warm_sample(
         self,
-        start: NDArray,
-        timesteps: tuple[int, ...],
         features: NDArray,
+        levels: tuple[int, ...],
         solver: str,
         generator: torch.Generator,
-    ) -> tuple[NDArray, float]:
-        """Run the reverse process from `start` at timesteps[0] to clean: (1, Tp, A), and the milliseconds."""
-        began = time.perf_counter()
-        walk = SOLVERS[solver](
-            self.schedule, timesteps, self.config.prediction_type, lambda: self.noise(generator)
-        )
-        sample = start
-        for index, level in enumerate(timesteps):
-            output = _finite(self.engine.denoise(sample, level, features), f"denoiser at timestep {level}")
-            sample = walk.step(sample, output, index)
-        return sample, (time.perf_counter() - began) * 1e3
+        cycle: CycleState,
+        factors: tuple[float, float],
+    ) -> tuple[NDArray, dict[str, float]]:
+        """A chunk (1, Tp, A) from the prediction for the commands in `cycle`, and milliseconds by part.
 
-    def predict(self, features: NDArray, cycle: CycleState) -> tuple[NDArray, float]:
-        """Predictor's chunk (1, Tp, A) for the commands in `cycle`, and the milliseconds."""
-        began = time.perf_counter()
+        `factors` of prediction and noise make the start at levels[0].
+        """
+        warm = (*self.history(cycle), np.array(factors, np.float32))
+        return self._run(
+            warm_sample, Program(len(levels), warm=True), features, levels, solver, generator, *warm
+        )
+
+    def predict(self, features: NDArray, cycle: CycleState) -> tuple[NDArray, dict[str, float]]:
+        """The predictor's chunk (1, Tp, A) for the commands in `cycle`, and milliseconds by part."""
+        networks = _Watched(self.networks)
+        return networks.predict(*self.history(cycle), features), {"predict": networks.predicting}
+
+    def history(self, cycle: CycleState) -> tuple[NDArray, NDArray]:
+        """Past commands (1, Ta, A) normalised, zero where absent, and their mask (1, Ta) bool."""
         mask = cycle.history_mask
         commanded = torch.from_numpy(np.where(mask[:, None], cycle.commanded, 0.0))
-        history = self._action_range(commanded).numpy().astype(np.float32)
-        chunk = self.engine.predict(history[None], mask[None], features)
-        return _finite(chunk, "predictor"), (time.perf_counter() - began) * 1e3
+        return self._action_range(commanded).numpy().astype(np.float32)[None], mask[None]
+
+    def _run(
+        self,
+        algorithm: Callable[..., tuple],
+        program: Program,
+        features: NDArray,
+        levels: tuple[int, ...],
+        solver: str,
+        generator: torch.Generator,
+        *warm: NDArray,
+    ) -> tuple[NDArray, dict[str, float]]:
+        began = time.perf_counter()
+        table = solver_table(
+            solver, self.schedule, levels, self.config.prediction_type, self.config.clip_sample
+        )
+        noise = self._noise(len(levels), draws_noise(table), generator)
+        inputs = (features, noise, np.array(levels)[:, None], table, *warm)
+        fused = self.networks.fused(program)
+        if fused is None:
+            networks = _Watched(self.networks)
+            chunk, *_ = algorithm(networks, *inputs)
+            predicting = networks.predicting
+        else:
+            chunk, *parts = fused(*inputs)[:, None]
+            predicting = 0.0
+            if program.warm:
+                _finite(parts.pop(0), "predictor")
+            for level, output in zip(levels, parts, strict=True):
+                _finite(output, f"denoiser at timestep {level}")
+        spent = (time.perf_counter() - began) * 1e3
+        return chunk, {"predict": predicting, "denoise": spent - predicting}
+
+    def _noise(self, steps: int, every_step: bool, generator: torch.Generator) -> NDArray:
+        """Unit noise (K, 1, Tp, A): the start's, then zeros or what is added after each step but the last."""
+        shape = (1, self.config.horizon, self.config.action_dim)
+        drawn = [torch.randn(shape, generator=generator) for _ in range(steps if every_step else 1)]
+        noise = np.zeros((steps, *shape), np.float32)
+        noise[: len(drawn)] = torch.stack(drawn).numpy()
+        return noise
+
+
+class _Watched:
+    """The networks, call by call, with a check of every output; `predicting` is the predictor's time, ms."""
+
+    def __init__(self, networks: Networks) -> None:
+        self._networks = networks
+        self.condition = networks.condition
+        self.predicting = 0.0
+
+    def denoise(self, x: NDArray, level: NDArray, condition: NDArray) -> NDArray:
+        return _finite(self._networks.denoise(x, level, condition), f"denoiser at timestep {level[0]}")
+
+    def predict(self, history: NDArray, history_mask: NDArray, features: NDArray) -> NDArray:
+        began = time.perf_counter()
+        chunk = _finite(self._networks.predict(history, history_mask, features), "predictor")
+        self.predicting += (time.perf_counter() - began) * 1e3
+        return chunk
 
 
 def _finite(output: NDArray, network: str) -> NDArray:

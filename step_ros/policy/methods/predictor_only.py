@@ -6,6 +6,7 @@ import torch
 from numpy.typing import NDArray
 
 from step_ros.policy.cycle import CycleState
+from step_ros.policy.graphs import Program
 from step_ros.policy.methods.base import Method, Proposal
 from step_ros.policy.settings import Settings
 
@@ -15,6 +16,9 @@ class PredictorOnly(Method):
 
     needs_predictor = True
 
+    def programs(self, settings: Settings) -> tuple[Program, ...]:
+        return ()
+
     def plan(
         self, features: NDArray, cycle: CycleState, settings: Settings, generator: torch.Generator
     ) -> Proposal:
@@ -22,4 +26,4 @@ class PredictorOnly(Method):
         cold = not cycle.history_mask.any()
         limit = self.config.clip_sample
         chunk = chunk if limit is None else chunk.clip(-limit, limit)
-        return Proposal(chunk[0], aux_nfe=1, cold=cold, milliseconds={"predict": spent})
+        return Proposal(chunk[0], aux_nfe=1, cold=cold, milliseconds=spent)

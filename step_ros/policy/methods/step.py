@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from step_ros.policy.cycle import CycleState
+from step_ros.policy.graphs import Program
 from step_ros.policy.methods.base import Method, Proposal
 from step_ros.policy.settings import Settings
 from step_ros.policy.stall import StallRule, stall_distance
@@ -21,24 +21,27 @@ class StepMethod(Method):
         super().check(settings)
         self._warm_levels(settings)
 
+    def programs(self, settings: Settings) -> tuple[Program, ...]:
+        return (
+            Program(len(self._warm_levels(settings)), warm=True),
+            Program(settings.cold_start_steps, warm=False),
+        )
+
     def plan(
         self, features: NDArray, cycle: CycleState, settings: Settings, generator: torch.Generator
     ) -> Proposal:
         if not cycle.history_mask.any():
             levels = self.schedule.timesteps(settings.cold_start_steps, settings.spacing)
-            chunk, spent = self.sample(self.noise(generator), levels, features, settings.solver, generator)
-            spent_on = {"denoise": spent}
-            return Proposal(chunk[0], nfe=len(levels), cold=True, timesteps=levels, milliseconds=spent_on)
+            chunk, spent = self.sample(features, levels, settings.solver, generator)
+            return Proposal(chunk[0], nfe=len(levels), cold=True, timesteps=levels, milliseconds=spent)
 
         rule = StallRule.from_settings(settings)
         distance = stall_distance(cycle.executed)
         still_cycles = rule.still_cycles(distance, cycle.still_cycles)
         stalled = rule.stalled(still_cycles)
-        predicted, predicting = self.predict(features, cycle)
         levels = self._warm_levels(settings)
-        scale, spread = self._warm_coefficients(levels[0], settings, stalled)
-        start = (scale * predicted + spread * self.noise(generator)).astype(np.float32)
-        chunk, denoising = self.sample(start, levels, features, settings.solver, generator)
+        factors = self._warm_factors(levels[0], settings, stalled)
+        chunk, spent = self.warm_sample(features, levels, settings.solver, generator, cycle, factors)
         return Proposal(
             chunk[0],
             nfe=len(levels),
@@ -47,7 +50,7 @@ class StepMethod(Method):
             stall_distance=distance,
             still_cycles=still_cycles,
             timesteps=levels,
-            milliseconds={"predict": predicting, "denoise": denoising},
+            milliseconds=spent,
         )
 
     def _warm_levels(self, settings: Settings) -> tuple[int, ...]:
@@ -55,7 +58,7 @@ class StepMethod(Method):
             return settings.timesteps
         return self.schedule.warm_timesteps(settings.entry_timestep, settings.num_inference_steps)
 
-    def _warm_coefficients(self, level: int, settings: Settings, stalled: bool) -> tuple[float, float]:
+    def _warm_factors(self, level: int, settings: Settings, stalled: bool) -> tuple[float, float]:
         """Factors of prediction and noise in line 9: Eq. 14 while stalled, else Eq. 13 or matched noise."""
         if stalled:
             return settings.sigma_scale, settings.sigma_stall
