@@ -152,7 +152,7 @@ class TrajectoryFollower:
             raise TrajectoryRejectedError(f"joints {list(names)}, expected {list(self._joint_names)}")
 
     def _ordered(self, names: tuple[str, ...], values: np.ndarray, missing: np.ndarray) -> np.ndarray:
-        """Columns of `values` (N, len(names)) in the follower's order, those of other joints from `missing`."""
+        """Columns of `values` (N, len(names)) in the follower's order; other joints' come from `missing`."""
         rows = np.broadcast_to(missing, (len(values), len(self._joint_names))).copy()
         rows[:, [self._joint_names.index(name) for name in names]] = values
         return rows
@@ -179,7 +179,7 @@ def _field(command: TrajectoryCommand, field: str, optional: bool = False) -> np
 
 
 def _bridge(start: Motion, since: float, trajectory: Trajectory) -> Trajectory:
-    """`trajectory` preceded by a point where the joints are at `since` [s]; what is not known counts as rest."""
+    """`trajectory` preceded by where the joints are at `since` [s]; what is not known counts as rest."""
     rest = np.zeros(trajectory.positions.shape[1])
     velocity = rest if start.velocity is None else start.velocity
     acceleration = rest if start.acceleration is None else start.acceleration

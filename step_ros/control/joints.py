@@ -1,8 +1,9 @@
 """The joints of the SO-ARM101 and what each may do: position range, speed, acceleration, largest step.
 
 The default ranges are those of the arm's URDF (`so101_new_calib.urdf`), the speed is the 12 V servo's
-without load (45 rpm), the acceleration is what its acceleration register allows at most (254 x 100 ticks/s^2). On hardware the elbow's hard stop lies at about 1.57 rad, inside the URDF range:
-give such limits yourself.
+without load (45 rpm), the acceleration is what its acceleration register allows at most (254 x 100
+ticks/s^2). On hardware the elbow's hard stop lies at about 1.57 rad, inside the URDF range: give such
+limits yourself.
 """
 
 from __future__ import annotations

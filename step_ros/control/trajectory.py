@@ -70,6 +70,16 @@ class Trajectory:
         bend = value(derivative(slope), u) if len(slope) > 1 else np.zeros_like(self.positions[k])
         return Motion(value(coefficients, u), value(slope, u), bend)
 
+    def positions_at(self, times: np.ndarray) -> np.ndarray:
+        """Positions (M, J) [rad] at many `times` (M,) [s] at once; where every point carries velocities."""
+        elapsed = np.clip(times - self.stamp, self.times[0], self.times[-1])
+        if len(self.times) == 1:
+            return np.repeat(self.positions, len(elapsed), axis=0)
+        k = np.clip(np.searchsorted(self.times, elapsed, side="right") - 1, 0, len(self.times) - 2)
+        ends = tuple((values[k], values[k + 1]) for values in (self.positions, self.velocities))
+        cubics = segment((self.times[k + 1] - self.times[k])[:, None], *ends)
+        return value(cubics, (elapsed - self.times[k])[:, None])
+
     def with_point(self, time: float) -> Trajectory:
         """The same motion with a point at `time` [s] as well, strictly inside; of lines and cubics only."""
         elapsed = time - self.stamp

@@ -1,0 +1,128 @@
+"""Judges over time: clocks that jump, an arm that does not follow, an emergency stop that stays.
+
+Stale inputs by the age of their stamps are the watchdog's (`watchdog.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from step_ros.control.errors import LimitsError
+from step_ros.control.faults import Fault
+
+_FASTEST_CLOCK = 25.0
+"""Seconds that the node's clock may pass in one second of the machine's: a simulation faster than real time."""
+
+
+def missing_joints(found: Sequence[str], expected: Sequence[str]) -> Fault | None:
+    """A joint state with the joints `found` lacks some of those `expected`, or None."""
+    missing = [name for name in expected if name not in found]
+    return Fault("missing joints", f"joint state lacks {', '.join(missing)}") if missing else None
+
+
+class ClockMonitor:
+    """Notices when the node's clock goes back or leaps.
+
+    Args:
+        tolerance: seconds that the clock may go back, or be ahead of what can have passed.
+    """
+
+    def __init__(self, tolerance: float = 0.5) -> None:
+        self._tolerance = tolerance
+        self._last: tuple[float, float] | None = None
+
+    def update(self, now: float, monotonic: float) -> Fault | None:
+        """Call it regularly with the node's time and the machine's monotonic time [s]."""
+        last, self._last = self._last, (now, monotonic)
+        if last is None:
+            return None
+        passed, real = now - last[0], monotonic - last[1]
+        if passed < 0:
+            return Fault("clock jump", f"time went back by {-passed:.3f} s")
+        if passed > self._tolerance + _FASTEST_CLOCK * real:
+            return Fault("clock jump", f"time jumped ahead by {passed:.3f} s within {real:.3f} s")
+        return None
+
+
+class FollowMonitor:
+    """Notices when joints stay away from where they were told to be: blocked, unpowered, too weak.
+
+    Args:
+        joint_names: for the text.
+        largest: (J,) distance [rad] that counts as following; `inf` for a joint that may be blocked on
+            purpose, as a gripper is by what it holds.
+        patience: seconds for which a distance may be larger.
+
+    Raises:
+        LimitsError: sizes differ, or a value is not > 0.
+    """
+
+    def __init__(self, joint_names: Sequence[str], largest: np.ndarray, patience: float = 0.5) -> None:
+        self._names, self._patience = tuple(joint_names), patience
+        self._largest = np.array(largest, dtype=float)
+        if self._largest.shape != (len(self._names),) or not (self._largest > 0).all() or patience <= 0:
+            raise LimitsError(
+                f"follow error {self._largest.tolist()}, patience {patience} for joints {self._names}: "
+                "expected one value > 0 per joint and a patience > 0"
+            )
+        self._since = np.full(len(self._names), np.inf)
+
+    def reset(self) -> None:
+        """Forget what was seen: the arm is told something new."""
+        self._since[:] = np.inf
+
+    def update(self, time: float, told: np.ndarray, measured: np.ndarray) -> Fault | None:
+        """Compare the set point with the measured position, both (J,) [rad] at `time` [s]."""
+        distance = np.abs(np.asarray(told) - np.asarray(measured))
+        away = ~(distance <= self._largest)  # NaN is away.
+        self._since = np.where(away, np.minimum(self._since, time), np.inf)
+        waited = time - self._since
+        joint = int(np.argmax(waited))
+        if waited[joint] <= self._patience:
+            return None
+        return Fault(
+            "follow error",
+            f"{self._names[joint]} is {distance[joint]:.3f} rad from its set point for {waited[joint]:.2f} s, "
+            f"accepted {self._largest[joint]:g} rad for {self._patience:g} s",
+        )
+
+
+class EmergencyStop:
+    """Latched: once pressed it holds until it is released, and then until motion is enabled again.
+
+    | state | press | release | enable |
+    |---|---|---|---|
+    | free | pressed | free | free |
+    | pressed | pressed | released | pressed (refused) |
+    | released | pressed | released | free |
+    """
+
+    def __init__(self) -> None:
+        self._pressed = False
+        self._enabled = True
+
+    @property
+    def pressed(self) -> bool:
+        return self._pressed
+
+    @property
+    def fault(self) -> Fault | None:
+        """Why the arm must hold, or None."""
+        if self._pressed:
+            return Fault("emergency stop", "pressed")
+        if not self._enabled:
+            return Fault("emergency stop", "released, waiting to be enabled")
+        return None
+
+    def press(self) -> None:
+        self._pressed, self._enabled = True, False
+
+    def release(self) -> None:
+        self._pressed = False
+
+    def enable(self) -> bool:
+        """Allow motion again; False, and no motion, while the stop is pressed."""
+        self._enabled = self._enabled or not self._pressed
+        return not self._pressed
