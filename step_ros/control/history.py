@@ -31,6 +31,11 @@ class CommandHistory:
         """Note that `trajectory` is in force from `since` [s], later than those before it."""
         self._sent.append((since, trajectory))
 
+    @property
+    def newest(self) -> Trajectory | None:
+        """The trajectory sent last, or None before the first."""
+        return self._sent[-1][1] if self._sent else None
+
     def at(self, time: float) -> np.ndarray | None:
         """The set point (J,) in force at `time` [s], or None before the first trajectory."""
         for since, trajectory in reversed(self._sent):
@@ -40,7 +45,7 @@ class CommandHistory:
 
     def latest(self, time: float) -> np.ndarray | None:
         """The set point (J,) that the newest trajectory has for `time` [s], or None when there is none."""
-        return self._sent[-1][1].sample(time)[0] if self._sent else None
+        return self.newest.sample(time)[0] if self.newest else None
 
     def sample(self, t_obs: float, fps: float, steps: int) -> np.ndarray:
         """The last `steps` commanded positions (steps, J) [rad], oldest first, the last one due at `t_obs`.

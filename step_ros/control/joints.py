@@ -35,6 +35,7 @@ class JointLimits:
         max_step: largest change of position from one trajectory point to the next [rad], > 0.
         max_acceleration: largest acceleration of a trajectory [rad/s^2], > 0; unlimited when left out.
         margin: distance [rad] to the ends of the range that commands keep, >= 0, less than half of any range.
+        names: of the joints, for messages; may be left out.
 
     Raises:
         LimitsError: lengths differ, a value is not finite, or a range is empty.
@@ -46,6 +47,7 @@ class JointLimits:
     max_step: np.ndarray
     max_acceleration: np.ndarray | None = None
     margin: float = 0.0
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         size = np.size(self.lower)
@@ -61,6 +63,8 @@ class JointLimits:
             object.__setattr__(self, name, values)
         if not (self.lower < self.upper).all():
             raise LimitsError(f"lower {self.lower.tolist()} must lie below upper {self.upper.tolist()}")
+        if self.names and len(self.names) != size:
+            raise LimitsError(f"names are {self.names}, expected {size}")
         if not 0 <= self.margin < (self.upper - self.lower).min() / 2:
             raise LimitsError(f"margin is {self.margin}, expected 0 to less than half of every joint's range")
         for name in ("max_velocity", "max_step", "max_acceleration"):
@@ -79,4 +83,8 @@ class JointLimits:
             raise LimitsError(f"no default limits for {', '.join(unknown)}; known: {', '.join(JOINT_NAMES)}")
         order = [JOINT_NAMES.index(name) for name in names]
         tables = (_LOWER, _UPPER, _MAX_VELOCITY, _MAX_STEP, _MAX_ACCELERATION)
-        return cls(*(np.array(table)[order] for table in tables))
+        return cls(*(np.array(table)[order] for table in tables), names=tuple(names))
+
+    def name(self, joint: int) -> str:
+        """How a message calls the joint of this index."""
+        return self.names[joint] if self.names else f"joint {joint}"

@@ -13,7 +13,7 @@ from step_ros.control.errors import LimitsError
 from step_ros.control.faults import Fault
 
 _FASTEST_CLOCK = 25.0
-"""Seconds that the node's clock may pass in one second of the machine's: a simulation faster than real time."""
+"""Seconds of the node's clock in one of the machine's: a simulation may run faster than real time."""
 
 
 def missing_joints(found: Sequence[str], expected: Sequence[str]) -> Fault | None:
@@ -84,8 +84,8 @@ class FollowMonitor:
             return None
         return Fault(
             "follow error",
-            f"{self._names[joint]} is {distance[joint]:.3f} rad from its set point for {waited[joint]:.2f} s, "
-            f"accepted {self._largest[joint]:g} rad for {self._patience:g} s",
+            f"{self._names[joint]} is {distance[joint]:.3f} rad from its set point "
+            f"for {waited[joint]:.2f} s, accepted {self._largest[joint]:g} rad for {self._patience:g} s",
         )
 
 

@@ -99,7 +99,7 @@ def make_safe(
         return Checked(trajectory)
     past, rest = _split(trajectory, switch)
     faults: list[Fault] = []
-    positions = _within(rest.positions, lower, upper, here, limits.max_step, faults)
+    positions = _within(rest.positions, lower, upper, here, limits, faults)
     if positions is not rest.positions:
         rest = Trajectory(rest.stamp, rest.times, positions, central_velocities(rest.times, positions))
     slowed, asked_end = _slowed(rest, limits, lower, upper), rest.times[-1]
@@ -192,31 +192,33 @@ def _within(
     lower: np.ndarray,
     upper: np.ndarray,
     here: np.ndarray,
-    max_step: np.ndarray,
+    limits: JointLimits,
     faults: list[Fault],
 ) -> np.ndarray:
-    """Positions inside the range, the first of them near `here`; the same array where nothing had to change."""
-    if ((positions < lower) | (positions > upper)).any():
-        joint = int(np.argmax(np.maximum(lower - positions, positions - upper).max(axis=0)))
-        worst = positions[np.argmax(np.maximum(lower - positions, positions - upper)[:, joint]), joint]
+    """Positions inside the range, the first one near `here`; the same array where nothing had to change."""
+    beyond = np.maximum(lower - positions, positions - upper)
+    if (beyond > 0).any():
+        row, joint = np.unravel_index(np.argmax(beyond), beyond.shape)
+        asked, accepted = positions[row, joint], (lower[joint], upper[joint])
         faults.append(
             Fault(
                 "position limit",
-                f"joint {joint} asked to {worst:.3f} rad, its range is {lower[joint]:.3f} to {upper[joint]:.3f}",
+                f"{limits.name(joint)} asked to {asked:.3f} rad, "
+                f"accepted {accepted[0]:.3f} to {accepted[1]:.3f}",
             )
         )
         positions = np.clip(positions, lower, upper)
     step = positions[0] - here
-    if (np.abs(step) > max_step).any():
-        joint = int(np.argmax(np.abs(step) / max_step))
+    if (np.abs(step) > limits.max_step).any():
+        joint = int(np.argmax(np.abs(step) / limits.max_step))
         faults.append(
             Fault(
                 "large step",
-                f"joint {joint} asked to step by {step[joint]:.3f} rad at once, "
-                f"accepted {max_step[joint]:.3f}",
+                f"{limits.name(joint)} asked to step by {step[joint]:.3f} rad at once, "
+                f"accepted {limits.max_step[joint]:.3f}",
             )
         )
-        positions = np.vstack([here + np.clip(step, -max_step, max_step), positions[1:]])
+        positions = np.vstack([here + np.clip(step, -limits.max_step, limits.max_step), positions[1:]])
     return positions
 
 

@@ -20,7 +20,7 @@ _HEADROOM = 1e-6
 
 
 def excess(extremes: Extremes, limits: JointLimits) -> np.ndarray:
-    """By how much each span (N - 1,) is too short: at most 1 where its motion is within speed and acceleration.
+    """By how much each span (N - 1,) is too short: at most 1 where speed and acceleration are accepted.
 
     Speed falls with the length of a span, acceleration with its square.
     """
