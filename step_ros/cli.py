@@ -47,6 +47,13 @@ LearningRate = Annotated[float, typer.Option(min=0.0, help="Highest learning rat
 TrainingSeed = Annotated[int, typer.Option(help="Of weights, batches, noise and the held-out split.")]
 Resume = Annotated[bool, typer.Option(help="Go on where an interrupted run stopped.")]
 MaxMinutes = Annotated[float | None, typer.Option(min=0.0, help="Save and stop after so many minutes.")]
+DatasetRate = Annotated[
+    float | None, typer.Option(min=0.0, help="Frames per second of a zarr or HDF5 dataset that does not say.")
+]
+Features = Annotated[
+    list[str] | None,
+    typer.Option("--feature", help="FEATURE=ARRAY[a:b][,...] of a zarr or HDF5 dataset; may be repeated."),
+]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads of torch.", show_default="all cores")]
 
 
@@ -61,6 +68,14 @@ def main() -> None:
         if not type(error).__module__.startswith("step_ros."):
             raise
         sys.exit(f"step-ros: {error}")
+
+
+def _pairs(option: str, texts: list[str] | None) -> dict[str, str] | None:
+    """NAME=VALUE options as a mapping."""
+    for text in texts or ():
+        if not all(text.partition("=")[::2]):
+            raise typer.BadParameter(f"found {text}, accepted: NAME=VALUE", param_hint=option)
+    return dict(text.split("=", 1) for text in texts) if texts else None
 
 
 def _print_version(wanted: bool) -> None:
@@ -130,7 +145,7 @@ def collect(
 
 @train_app.command("policy")
 def train_policy(
-    dataset: Annotated[Path, typer.Argument(help="Folder of a LeRobotDataset v3.0.")],
+    dataset: Annotated[Path, typer.Argument(help="LeRobotDataset, diffusion_policy zarr or robomimic HDF5.")],
     out: Annotated[Path, typer.Option(help="Folder of the checkpoint.")],
     encoder_iterations: Annotated[int, typer.Option(min=1, help="Steps of the image encoders.")] = 2000,
     encoder_lr: LearningRate = 1e-3,
@@ -150,6 +165,8 @@ def train_policy(
         typer.Option(help="What the denoiser predicts: noise or the clean chunk."),
     ] = "epsilon",
     threads: Threads = None,
+    fps: DatasetRate = None,
+    features: Features = None,
 ) -> None:
     """Train the image encoders, then the denoiser, on a dataset."""
     from step_ros.training.commands import train_policy
@@ -168,6 +185,8 @@ def train_policy(
         down_dims=down_dims,
         prediction_type=prediction_type,
         threads=threads,
+        fps=fps,
+        features=_pairs("--feature", features),
     )
 
 
@@ -190,6 +209,8 @@ def train_predictor(
     dropout: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of windows without history.")
     ] = 0.05,
+    fps: DatasetRate = None,
+    features: Features = None,
 ) -> None:
     """Train the predictor of a policy on falsified histories, so that it does not copy them."""
     from step_ros.training.augmentation import HistoryAugmentation
@@ -205,6 +226,8 @@ def train_predictor(
         resume=resume,
         max_minutes=max_minutes,
         threads=threads,
+        fps=fps,
+        features=_pairs("--feature", features),
         augmentation=HistoryAugmentation(time_shift=time_shift, noise=noise, offset=offset, dropout=dropout),
     )
 

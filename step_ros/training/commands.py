@@ -14,9 +14,10 @@ from rich.progress import Progress
 
 from step_ros.data.errors import DatasetError
 from step_ros.data.reader import Dataset
+from step_ros.data.sources import open_dataset
 from step_ros.data.windows import Windows, split_episodes
 from step_ros.policy.checkpoint import CARD_FILE, load_checkpoint, save_checkpoint
-from step_ros.policy.config import ACTION, STATE, PolicyConfig, PredictorConfig
+from step_ros.policy.config import ACTION, ENVIRONMENT_STATE, STATE, PolicyConfig, PredictorConfig
 from step_ros.policy.networks import PolicyNetworks, build_networks
 from step_ros.training.augmentation import HistoryAugmentation
 from step_ros.training.errors import TrainingError
@@ -58,13 +59,16 @@ def train_policy(
     pose_weight: float = 0.5,
     held_out: float = 0.05,
     threads: int | None = None,
+    fps: float | None = None,
+    features: Mapping[str, str] | None = None,
 ) -> LoopResult:
     """Trains image encoders, then the denoiser on their frozen features; writes a checkpoint to `out`.
 
-    inputs: observation features of the policy; by default joint positions and all cameras. shifts: pixels per
-    camera feature; variants: views of each frame that the denoiser trains on, the first unshifted. More than
-    one pays only where shifts do not matter: to frozen encoders, a shift is another place of the object.
-    pose_weight: see `EncoderObjective`. held_out: share of the episodes. max_minutes: budget of both stages.
+    inputs: observation features of the policy; by default state and all cameras, or where there are no
+    cameras, state and environment state. shifts: pixels per camera feature; variants: views of each frame
+    that the denoiser trains on, the first unshifted. More than one pays only where shifts do not matter: to
+    frozen encoders, a shift is another place of the object. pose_weight: see `EncoderObjective`. held_out:
+    share of the episodes. max_minutes: budget of both stages. fps, features: see `open_dataset`.
     A call with the same arguments continues an interrupted run, and does nothing to a finished one.
 
     Raises:
@@ -72,7 +76,8 @@ def train_policy(
         KeyboardInterrupt: after an interrupt; all is saved, `out` is a checkpoint if the denoiser had begun.
     """
     accelerator = _accelerator(threads)
-    session = _Session(Dataset(dataset), accelerator, batch_size, seed, resume, held_out, out)
+    source = open_dataset(dataset, fps, features)
+    session = _Session(source, accelerator, batch_size, seed, resume, held_out, out)
     torch.manual_seed(seed)
     config = policy_config(session.dataset, inputs, down_dims=down_dims, prediction_type=prediction_type)
     networks = build_networks(config, session.dataset.stats).to(accelerator.device)
@@ -95,7 +100,7 @@ def train_policy(
         "command": f"step-ros train policy {session.dataset.root.name} --out {out.name} --encoder-iterations "
         f"{encoder_iterations} --encoder-lr {encoder_lr} --iterations {iterations} --batch-size {batch_size} "
         f"--lr {lr} --seed {seed} --down-dims {' '.join(map(str, down_dims))} "
-        f"--prediction-type {prediction_type}{_time_budget(max_minutes)}",
+        f"--prediction-type {prediction_type}{_time_budget(max_minutes)}{_source(fps, features)}",
     }
 
     def save(result: LoopResult) -> None:
@@ -123,6 +128,8 @@ def train_predictor(
     variants: int = 1,
     held_out: float = 0.05,
     threads: int | None = None,
+    fps: float | None = None,
+    features: Mapping[str, str] | None = None,
 ) -> LoopResult:
     """Trains a predictor on the frozen features of a checkpoint and adds it to that checkpoint.
 
@@ -135,7 +142,8 @@ def train_predictor(
     """
     accelerator = _accelerator(threads)
     before, trained = load_checkpoint(policy)
-    session = _Session(Dataset(dataset), accelerator, batch_size, seed, resume, held_out, policy)
+    source = open_dataset(dataset, fps, features)
+    session = _Session(source, accelerator, batch_size, seed, resume, held_out, policy)
     torch.manual_seed(seed)
     config = dataclasses.replace(before, predictor=predictor or before.predictor or PredictorConfig())
     networks = build_networks(config)
@@ -151,7 +159,8 @@ def train_predictor(
     augmentation = augmentation or HistoryAugmentation()
     command = (
         f"step-ros train predictor {policy.name} {session.dataset.root.name} --iterations {iterations} "
-        f"--batch-size {batch_size} --lr {lr} --seed {seed}{_time_budget(max_minutes)}"
+        f"--batch-size {batch_size} --lr {lr} --seed {seed}"
+        f"{_time_budget(max_minutes)}{_source(fps, features)}"
     )
 
     def save(result: LoopResult) -> None:
@@ -172,7 +181,8 @@ def policy_config(dataset: Dataset, inputs: tuple[str, ...] | None, **fields: An
     """
     features = dataset.features
     if inputs is None:
-        inputs = tuple(name for name in (STATE, *dataset.cameras) if name in features)
+        seen = (STATE, *dataset.cameras) if dataset.cameras else (STATE, ENVIRONMENT_STATE)
+        inputs = tuple(name for name in seen if name in features)
     for name in (*inputs, ACTION):
         if name not in features:
             raise DatasetError(dataset.root, "features", f"no {name}", ", ".join(features))
@@ -257,6 +267,11 @@ class _Session:
 
 def _time_budget(max_minutes: float | None) -> str:
     return f" --max-minutes {max_minutes:g}" if max_minutes else ""
+
+
+def _source(fps: float | None, features: Mapping[str, str] | None) -> str:
+    rate = f" --fps {fps:g}" if fps else ""
+    return rate + "".join(f" --feature {name}={arrays}" for name, arrays in (features or {}).items())
 
 
 def _accelerator(threads: int | None) -> Accelerator:

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from step_ros.data.reader import CACHE_FOLDER, Dataset
+from step_ros.data.array_dataset import cache_folder
+from step_ros.data.reader import Dataset
 from step_ros.policy.networks import PolicyNetworks
 from step_ros.training.augmentation import random_shifts, shift_images
 
@@ -32,7 +33,7 @@ def encode_dataset(
     the dataset's cache folder under its digest. `report(done, total)` is called after every pass.
     """
     digest = _digest(networks, dataset, shifts, variants, seed)
-    path = dataset.root / CACHE_FOLDER / f"features-{digest}.npy"
+    path = cache_folder(dataset.root) / f"features-{digest}.npy"
     if not path.exists():
         features = _encode(networks, dataset, shifts, variants, seed, device, report)
         path.parent.mkdir(exist_ok=True)
