@@ -12,65 +12,66 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-PRECISIONS = ("fp32", "bf16")
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-_MATRIX_SIDES = (256, 512, 1024)
+_MATRIX_SIDES = {"cpu": (256, 512, 1024), "cuda": (1024, 4096, 8192)}
 _REPEATS = 3
 
 
 def native_precisions() -> dict[str, str]:
-    """Precisions by name: empty where this processor computes in it, else why not."""
+    """Precisions by name: empty where this machine's processor computes in it, else why not."""
     bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return {"fp32": "", "bf16": "" if bf16 else "this processor has neither AVX512-BF16 nor AMX"}
 
 
-def peak_gflops(precision: str = "fp32", repeats: int = _REPEATS) -> float:
+def peak_gflops(precision: str = "fp32", device: str = "cpu") -> float:
     """Billions of operations per second (a multiply-add is two) with torch's present number of threads:
     the best of square matrix products of several sizes and a convolution."""
-    best = 0.0
-    for function, flops in _products(_DTYPES[precision]):
-        best = max(best, flops / _fastest(function, repeats) / 1e9)
-    return best
+    products = _products(_DTYPES[precision], torch.device(device))
+    return max(flops / _fastest(function, torch.device(device)) / 1e9 for function, flops in products)
 
 
-def peak_gbps(footprint: int, repeats: int = _REPEATS) -> float:
+def peak_gbps(footprint: int, device: str = "cpu") -> float:
     """Billions of bytes per second at which `footprint` bytes are read over and over with torch's present
     number of threads: the best of several reductions."""
     columns = 1024
     rows = max(1, footprint // (4 * columns))
-    matrix = torch.ones(rows, columns)
-    vector, weights = matrix.view(-1), torch.ones(columns)
+    matrix = torch.ones(rows, columns, device=device)
+    vector, weights = matrix.view(-1), torch.ones(columns, device=device)
     kernels: tuple[Callable[[], object], ...] = (
         lambda: vector.sum(),
         lambda: vector.amax(),
         lambda: torch.dot(vector, vector),
         lambda: torch.mv(matrix, weights),
     )
-    return max(4 * vector.numel() / _fastest(kernel, repeats) / 1e9 for kernel in kernels)
+    return max(4 * vector.numel() / _fastest(kernel, torch.device(device)) / 1e9 for kernel in kernels)
 
 
-def _products(dtype: torch.dtype) -> Iterator[tuple[Callable[[], Tensor], int]]:
-    for side in _MATRIX_SIDES:
-        a, b = (torch.full((side, side), 0.5, dtype=dtype) for _ in range(2))
+def _products(dtype: torch.dtype, device: torch.device) -> Iterator[tuple[Callable[[], Tensor], int]]:
+    for side in _MATRIX_SIDES[device.type]:
+        a, b = (torch.full((side, side), 0.5, dtype=dtype, device=device) for _ in range(2))
         yield lambda a=a, b=b: a @ b, 2 * side**3
     channels, size = 128, 28
-    images = torch.full((4, channels, size, size), 0.5, dtype=dtype).to(memory_format=torch.channels_last)
-    kernel = torch.full((channels, channels, 3, 3), 0.5, dtype=dtype)
+    images = torch.full((4, channels, size, size), 0.5, dtype=dtype, device=device)
+    images = images.to(memory_format=torch.channels_last)
+    kernel = torch.full((channels, channels, 3, 3), 0.5, dtype=dtype, device=device)
     yield (
         lambda: functional.conv2d(images, kernel, padding=1),
         2 * images.numel() * channels * 9,
     )
 
 
-def _fastest(function: Callable[[], object], repeats: int) -> float:
-    """Seconds of the fastest of at least `repeats` calls, after one that is not timed; short calls are
-    repeated for a hundredth of a second."""
+def _fastest(function: Callable[[], object], device: torch.device) -> float:
+    """Seconds of the fastest of several calls, after one that is not timed; short calls are repeated for a
+    hundredth of a second."""
+    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     with torch.inference_mode():
         function()
+        wait()
         best, spent, calls = float("inf"), 0.0, 0
-        while calls < repeats or spent < 0.01:
+        while calls < _REPEATS or spent < 0.01:
             began = time.perf_counter()
             function()
+            wait()
             took = time.perf_counter() - began
             best, spent, calls = min(best, took), spent + took, calls + 1
     return best
