@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from step_ros.policy.config import IMAGES
+from step_ros.policy.modulation import ModulatedDenoiser
 from step_ros.policy.networks import PolicyNetworks
 
 
@@ -32,20 +33,27 @@ class Cost:
 
 
 def network_costs(networks: PolicyNetworks) -> dict[str, Cost]:
-    """Costs of `encode` (one frame of every camera), `denoise`, and `predict` where there is a predictor."""
+    """What a cycle cannot do without, by part:
+
+    `encode` (one frame of every camera), `condition` (the features' share of the denoiser's modulation, once
+    a cycle), `denoise` (one step; the noise level's share is a table), `predict` where there is a predictor.
+    """
     config = networks.config
+    denoiser = ModulatedDenoiser(networks.denoiser, config.num_train_timesteps)
     features = torch.zeros(1, config.n_obs_steps, config.feature_dim)
-    frames = [
-        (networks.encoders[name.removeprefix(IMAGES)], torch.zeros(1, *config.input_features[name]))
-        for name in config.image_names
-    ]
+    frames = {name: torch.zeros(1, *config.input_features[name]) for name in config.image_names}
     chunk, level = torch.zeros(1, config.horizon, config.action_dim), torch.zeros(1, dtype=torch.int64)
+    once = [networks.denoiser.diffusion_step_encoder, *(b.cond_encoder for b in networks.denoiser.blocks)]
     costs = {
         "encode": Cost(
-            sum(_flops(encoder, frame) for encoder, frame in frames),
-            sum(_parameters(encoder) for encoder, _ in frames),
+            sum(_flops(partial(networks.encode_frames, name), frame) for name, frame in frames.items()),
+            _parameters(networks.encoders),
         ),
-        "denoise": Cost(_flops(networks.denoise, chunk, level, features), _parameters(networks.denoiser)),
+        "condition": Cost(_flops(denoiser.condition, features), denoiser.width * features.numel()),
+        "denoise": Cost(
+            _flops(denoiser.denoise, chunk, level, torch.zeros(1, denoiser.width)),
+            _parameters(networks.denoiser) - sum(_parameters(part) for part in once),
+        ),
     }
     if networks.predictor is not None:
         history = torch.zeros(1, config.n_action_steps, config.action_dim)
