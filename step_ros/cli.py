@@ -35,6 +35,8 @@ app = typer.Typer(
 )
 train_app = typer.Typer(help="Train a policy, or the predictor of a trained policy.", no_args_is_help=True)
 app.add_typer(train_app, name="train")
+bench_app = typer.Typer(help="Measure how fast this machine is.", no_args_is_help=True)
+app.add_typer(bench_app, name="bench")
 
 Task = Annotated[Literal[TASK_NAMES], typer.Option(help="What is to be done.")]
 ArmTask = Annotated[Literal[ARM_TASKS], typer.Option(help="What is to be done.")]
@@ -277,6 +279,56 @@ def evaluate_expert(
     from step_ros.evaluation.expert import evaluate_expert
 
     evaluate_expert(task=task, out=out, episodes=episodes, seed=seed, servo=servo)
+
+
+@bench_app.command("latency")
+def bench_latency(
+    engines: Annotated[
+        list[str] | None, typer.Option("--engine", help="torch, openvino, onnx, cuda.", show_default="all")
+    ] = None,
+    sizes: Annotated[
+        list[str] | None,
+        typer.Option("--size", help="shipped, or the U-Net's channels as 64-128-256.", show_default="all"),
+    ] = None,
+    methods: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--method", help="STEP-2, STEP-4, DDIM-2, DDIM-10, DDPM-100, predictor.", show_default="all"
+        ),
+    ] = None,
+    threads: Annotated[
+        list[int] | None, typer.Option(help="Threads of every engine.", show_default="1 and all cores")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds over all rows of a size.")] = 6,
+    quick: Annotated[bool, typer.Option(help="Few short rounds; by default two sizes, one thread.")] = False,
+    cold_start: Annotated[
+        bool, typer.Option(help="Also how the shipped and the largest policy come up.")
+    ] = True,
+    lerobot_python: Annotated[
+        Path | None, typer.Option(help="Interpreter that has LeRobot, to measure it as well.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="JSON file of the results; one that exists is continued.")] = Path(
+        "results/latency.json"
+    ),
+    doc: Annotated[Path, typer.Option(help="Page of the results, its plot in images/ beside it.")] = Path(
+        "docs/latency.md"
+    ),
+) -> None:
+    """Time a cycle of every engine, size and method, beside the machine's limit and other packages."""
+    from step_ros.evaluation.latency.command import bench_latency
+
+    bench_latency(
+        engines=engines,
+        sizes=sizes,
+        methods=methods,
+        threads=threads,
+        repeats=repeats,
+        quick=quick,
+        cold_start=cold_start,
+        lerobot_python=lerobot_python,
+        out=out,
+        doc=doc,
+    )
 
 
 @app.command()

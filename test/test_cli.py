@@ -26,6 +26,7 @@ CALLS = {
     ],
     cli.evaluate: ["step_ros.evaluation.commands:evaluate"],
     cli.evaluate_expert: ["step_ros.evaluation.expert:evaluate_expert"],
+    cli.bench_latency: ["step_ros.evaluation.latency.command:bench_latency"],
 }
 """Each command and what its options are handed to."""
 
