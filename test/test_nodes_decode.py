@@ -20,8 +20,12 @@ def message(pixels: np.ndarray = PIXELS, encoding: str = "rgb8", **fields) -> Im
     return Image(data=array("B", pixels.tobytes()), **(values | fields))
 
 
+def decoded(image: Image | CompressedImage) -> np.ndarray:
+    return decode.frame(image, 6, 8).pixels()
+
+
 def test_an_rgb_image_keeps_its_pixels() -> None:
-    np.testing.assert_array_equal(decode.image(message(), 6, 8), PIXELS)
+    np.testing.assert_array_equal(decoded(message()), PIXELS)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +33,7 @@ def test_an_rgb_image_keeps_its_pixels() -> None:
 )
 def test_other_channel_orders_become_rgb(encoding: str, order: list[int]) -> None:
     stored = np.ascontiguousarray(PIXELS[:, :, order])
-    np.testing.assert_array_equal(decode.image(message(stored, encoding), 6, 8), PIXELS)
+    np.testing.assert_array_equal(decoded(message(stored, encoding)), PIXELS)
 
 
 def test_padding_at_the_end_of_rows_is_left_out() -> None:
@@ -37,12 +41,12 @@ def test_padding_at_the_end_of_rows_is_left_out() -> None:
     rows[:, :24] = PIXELS.reshape(6, 24)
     padded = message(step=32)
     padded.data = array("B", rows.tobytes())
-    np.testing.assert_array_equal(decode.image(padded, 6, 8), PIXELS)
+    np.testing.assert_array_equal(decoded(padded), PIXELS)
 
 
 def test_a_larger_image_of_the_same_aspect_ratio_is_averaged_down() -> None:
     large = np.repeat(np.repeat(PIXELS, 3, axis=0), 3, axis=1)
-    np.testing.assert_array_equal(decode.image(message(large), 6, 8), PIXELS)
+    np.testing.assert_array_equal(decoded(message(large)), PIXELS)
 
 
 @pytest.mark.parametrize(
@@ -64,13 +68,13 @@ def test_a_larger_image_of_the_same_aspect_ratio_is_averaged_down() -> None:
 )
 def test_an_image_that_does_not_fit_is_refused_with_a_reason(refused, words: str) -> None:
     with pytest.raises(MessageError, match=words):
-        decode.image(refused, 6, 8)
+        decoded(refused)
 
 
 def test_a_compressed_image_is_decoded_as_rgb() -> None:
     encoded = cv2.imencode(".png", PIXELS[:, :, ::-1])[1]
     compressed = CompressedImage(format="png", data=array("B", encoded.tobytes()))
-    np.testing.assert_array_equal(decode.image(compressed, 6, 8), PIXELS)
+    np.testing.assert_array_equal(decoded(compressed), PIXELS)
 
 
 def test_joints_are_matched_by_name_and_extra_ones_ignored() -> None:
@@ -93,3 +97,22 @@ def test_joints_are_matched_by_name_and_extra_ones_ignored() -> None:
 def test_a_joint_state_that_cannot_be_used_is_refused_with_a_reason(names, positions, words: str) -> None:
     with pytest.raises(MessageError, match=words):
         decode.joint_positions(JointState(name=list(names), position=positions), JOINT_NAMES)
+
+
+def test_what_the_header_of_a_raw_image_tells_is_told_before_its_pixels_are_needed() -> None:
+    with pytest.raises(MessageError, match="encoding is 'mono8'"):
+        decode.frame(message(encoding="mono8"), 6, 8)
+    with pytest.raises(MessageError, match="4x3"):
+        decode.frame(message(np.zeros((3, 4, 3), np.uint8)), 6, 8)
+
+
+def test_a_compressed_image_is_judged_when_its_pixels_are_needed_and_stays_what_it_is() -> None:
+    frame = decode.frame(CompressedImage(format="jpeg", data=array("B", b"no picture")), 6, 8)
+    for _ in range(2):
+        with pytest.raises(MessageError, match="cannot be decoded"):
+            frame.pixels()
+
+
+def test_a_frame_is_decoded_once() -> None:
+    frame = decode.frame(message(), 6, 8)
+    assert frame.pixels() is frame.pixels()

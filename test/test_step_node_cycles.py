@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from step_ros.control.joints import JOINT_NAMES, JointLimits
-from step_ros.nodes import cycles
+from step_ros.nodes import ahead, cycles
 from step_ros.nodes.cycles import CycleRunner
-from step_ros.nodes.inference import InferenceWorker
+from step_ros.nodes.frames import Frame, MessageError
+from step_ros.nodes.worker import LatestWorker
 from step_ros.policy.config import PolicyConfig, Settings
 from step_ros.policy.errors import OutputError
 from step_ros.policy.policy import Plan
@@ -33,6 +34,10 @@ class FakePolicy:
         self.config, self.settings = CONFIG, Settings()
         self.target, self.error = target, None
         self.resets, self.observations, self.commanded = 0, [], []
+        self.prefetched = []
+
+    def prefetch(self, name: str, frame: np.ndarray) -> None:
+        self.prefetched.append((name, frame))
 
     def reset(self) -> None:
         self.resets += 1
@@ -52,6 +57,7 @@ class Outlet:
     sent: list = field(default_factory=list)
     plans: list = field(default_factory=list)
     errors: list = field(default_factory=list)
+    times: list = field(default_factory=list)
     alarms: int = 0
 
     def send(self, trajectory) -> None:
@@ -59,6 +65,9 @@ class Outlet:
 
     def planned(self, plan, stamp) -> None:
         self.plans.append((stamp, plan))
+
+    def timed(self, times) -> None:
+        self.times.append(times)
 
     def failed(self, error) -> None:
         self.errors.append(error)
@@ -70,7 +79,7 @@ class Outlet:
 class SameThread:
     """In the worker's place: runs each request at once."""
 
-    def __init__(self, run) -> None:
+    def __init__(self, run, name: str) -> None:
         self.submit = run
 
     def stop(self) -> None:
@@ -83,6 +92,7 @@ class Rig:
     def __init__(self, policy: FakePolicy, latency: float = 0.02) -> None:
         self.policy, self.outlet, self.latency = policy, Outlet(), latency
         self.time, self.joints = T, np.zeros(6)
+        self.picture = lambda: PICTURE
         self.runner = CycleRunner(
             policy, ("top",), LIMITS, 0.5, 0.5, self.outlet, self.clock, lambda: self.time
         )
@@ -97,7 +107,7 @@ class Rig:
             if joints:
                 self.runner.add_joints(stamp, self.joints.copy())
             if image:
-                self.runner.add_image("top", stamp, PICTURE)
+                self.runner.add_image("top", stamp, Frame(self.picture))
             self.time = stamp + 1 / FPS
             self.runner.check()
 
@@ -112,7 +122,8 @@ class Rig:
 
 @pytest.fixture
 def rig(monkeypatch) -> Rig:
-    monkeypatch.setattr(cycles, "InferenceWorker", SameThread)
+    for module in (cycles, ahead):
+        monkeypatch.setattr(module, "LatestWorker", SameThread)
     rig = Rig(FakePolicy())
     rig.runner.start()
     return rig
@@ -193,6 +204,105 @@ def test_a_policy_that_takes_too_long_makes_no_command_and_is_reported(rig) -> N
     assert rig.plans == []
     assert rig.runner.statistics.late == 1
     assert "too late" in rig.runner.statistics.last_warning
+
+
+def test_with_one_action_per_cycle_every_frame_makes_a_cycle_when_the_policy_is_fast(rig) -> None:
+    rig.policy.settings = Settings(action_steps=1)
+    rig.tick(61)
+    assert len(rig.plans) == 60
+    np.testing.assert_allclose(np.diff([plan.stamp for plan in rig.plans]), 1 / FPS, atol=1e-5)
+    assert rig.runner.statistics.skipped == 0
+    assert rig.runner.complaint is None
+
+
+class Later:
+    """In the worker's place: keeps the newest request until it is told to run it."""
+
+    def __init__(self, run, name: str) -> None:
+        self._run, self._slot = run, None
+
+    def submit(self, request) -> None:
+        self._slot = request
+
+    def run(self) -> None:
+        request, self._slot = self._slot, None
+        if request is not None:
+            self._run(request)
+
+    def stop(self) -> None:
+        """Nothing to end."""
+
+
+class SlowRig(Rig):
+    """Its policy takes `seconds` per cycle, in which images go on coming."""
+
+    seconds = 0.06
+
+    def __init__(self) -> None:
+        super().__init__(FakePolicy())
+        act = self.policy.act
+
+        def slow(*inputs) -> Plan:
+            self.time += self.seconds
+            return act(*inputs)
+
+        self.policy.act = slow
+        self.runner.start()
+
+    def tick(self, count: int) -> None:
+        start, free = self.time, self.time
+        for k in range(count):
+            self.time = start + k / FPS
+            self.runner.add_joints(self.time, self.joints.copy())
+            self.runner.add_image("top", self.time, Frame(self.picture))
+            self.runner.check()
+            if self.time >= free:
+                self.runner._worker.run()
+                free = self.time
+        self.time = start + count / FPS
+
+
+@pytest.fixture
+def slow(monkeypatch) -> SlowRig:
+    monkeypatch.setattr(cycles, "LatestWorker", Later)
+    monkeypatch.setattr(ahead, "LatestWorker", SameThread)
+    return SlowRig()
+
+
+def test_a_policy_slower_than_its_action_steps_is_said_to_be_with_numbers_and_what_would_fit(slow) -> None:
+    slow.policy.settings = Settings(action_steps=1)
+    slow.tick(60)
+    assert slow.runner.statistics.skipped == pytest.approx(29, abs=1)
+    assert slow.holds == [], "chunks are longer than the cycle: the arm never waits"
+    complaint = slow.runner.complaint
+    assert "a cycle takes 60 ms (p95 60 ms) but action_steps 1 allows 33 ms" in complaint
+    assert "cycles left out" in complaint
+    assert "action_steps 2 would fit" in complaint
+
+
+def test_when_as_many_action_steps_are_given_as_fit_the_complaint_ends(slow) -> None:
+    slow.policy.settings = Settings(action_steps=1)
+    slow.tick(30)
+    assert slow.runner.complaint
+    slow.policy.settings = Settings(action_steps=2)
+    slow.tick(60)
+    assert slow.runner.complaint is None
+
+
+def test_a_policy_too_slow_for_any_action_steps_is_said_to_be(slow) -> None:
+    slow.seconds = 0.55
+    slow.runner.set_timeouts(5.0, 5.0)
+    slow.tick(90)
+    assert slow.runner.statistics.late > 0
+    assert "no action_steps up to 15 would fit" in slow.runner.complaint
+
+
+def test_cycles_left_out_because_images_are_missing_are_not_blamed_on_the_policy(rig) -> None:
+    rig.policy.settings = Settings(action_steps=1)
+    rig.tick(10)
+    rig.tick(3, image=False)
+    rig.tick(3)
+    assert "images or joint states come late or are missing" in rig.runner.complaint
 
 
 def test_cycles_left_out_are_counted(rig) -> None:
@@ -374,6 +484,78 @@ def test_refused_messages_are_counted_and_named_when_the_arm_holds(rig) -> None:
     assert rig.runner.statistics.values()["refused camera top"] == 20
 
 
+def test_of_all_images_only_those_that_cycles_use_are_decoded(rig) -> None:
+    decoded = []
+    rig.picture = lambda: decoded.append(rig.time) or PICTURE
+    rig.tick(2 + 8 * 5)
+    assert len(rig.plans) == 6
+    assert len(decoded) == 2 * 6
+
+
+def test_the_older_frame_of_a_window_is_encoded_when_it_comes_and_not_in_the_cycle(rig) -> None:
+    rig.tick(2 + 8 * 2)
+    assert len(rig.plans) == 3
+    assert [name for name, _ in rig.policy.prefetched] == ["observation.images.top"] * 2, (
+        "all but the first cycle, whose frames came while the arm held"
+    )
+
+
+def test_while_the_arm_holds_nothing_is_encoded_ahead(rig) -> None:
+    running(rig)
+    rig.runner.enable(False)
+    prefetched = len(rig.policy.prefetched)
+    rig.tick(20)
+    assert len(rig.policy.prefetched) == prefetched
+
+
+def undecodable() -> np.ndarray:
+    raise MessageError("compressed image ('jpeg', 3 bytes) cannot be decoded")
+
+
+def test_images_that_turn_out_undecodable_are_refused_and_the_arm_holds_until_a_good_one_comes(rig) -> None:
+    running(rig)
+    rig.picture = undecodable
+    rig.tick(40)
+    assert rig.runner.statistics.refused["camera top"] > 20
+    assert "cannot be decoded" in rig.runner.hold_reason
+    assert len(rig.holds) == 1
+    rig.picture = lambda: PICTURE
+    rig.tick(5)
+    assert rig.runner.hold_reason is None
+    assert rig.plans[-1] is rig.outlet.sent[-1]
+
+
+def test_a_single_undecodable_image_costs_a_tick_and_not_the_episode(rig) -> None:
+    running(rig)
+    rig.picture = undecodable
+    rig.tick(4)
+    rig.picture = lambda: PICTURE
+    rig.tick(20)
+    assert rig.runner.statistics.refused["camera top"] >= 1
+    assert rig.holds == []
+    assert not np.isnan(rig.policy.commanded[-1]).any()
+
+
+def test_a_policy_that_fails_on_a_frame_ahead_of_its_cycle_makes_the_arm_hold(rig) -> None:
+    running(rig)
+
+    def fail(name: str, frame: np.ndarray) -> None:
+        raise RuntimeError("encoder lost")
+
+    rig.policy.prefetch = fail
+    rig.tick(10)
+    assert "encoder lost" in rig.runner.hold_reason
+    assert len(rig.holds) == 1
+
+
+def test_the_times_of_a_cycle_add_up(rig) -> None:
+    running(rig)
+    times = rig.outlet.times[-1]
+    assert times.stamp == rig.plans[-1].stamp
+    assert times.overhead_ms == pytest.approx(1e3 * times.latency - 3.0)
+    assert times.values()["latency"] == pytest.approx(20.0, abs=0.1)
+
+
 def test_a_repeated_warning_is_reported_at_once_only_the_first_time(rig) -> None:
     running(rig)
     alarms = rig.outlet.alarms
@@ -443,7 +625,7 @@ def test_the_worker_drops_a_request_that_a_newer_one_replaced() -> None:
             finished.set()
 
     finished = threading.Event()
-    worker = InferenceWorker(work)
+    worker = LatestWorker(work, "test")
     worker.submit(1)
     assert entered.wait(10)
     worker.submit(2)

@@ -195,7 +195,21 @@ def test_diagnostics_tell_latency_policy_time_and_counts(moving: Rig) -> None:
     assert values["method"] == "step"
     assert float(values["cycle_ms_p50"]) > float(values["policy_ms_p50"]) > 0
     assert float(values["cycle_ms_p95"]) >= float(values["cycle_ms_p50"])
-    assert {"cycles", "skipped_cycles", "stalls", "nfe", "refused_messages"} <= set(values)
+    assert float(values["overhead_ms_p95"]) >= float(values["overhead_ms_p50"]) > 0
+    assert {"cycles", "skipped_cycles", "stalls", "nfe", "refused_messages", "pace"} <= set(values)
+    assert {"received camera top", "received joint state", "precision", "action_steps"} <= set(values)
+
+
+def test_the_time_of_each_cycle_is_told_to_whoever_listens(moving: Rig) -> None:
+    heard: list[DiagnosticArray] = []
+    moving.robot.create_subscription(DiagnosticArray, "/step/timing", heard.append, 10)
+    moving.wait(lambda: heard, "no timing message")
+    stamp = seconds(heard[0].header.stamp)
+    moving.wait(lambda: any(seconds(t.header.stamp) == stamp for t in moving.trajectories), "no such command")
+    values = {item.key: float(item.value) for item in heard[0].status[0].values}
+    assert values["latency"] > values["policy_total"] > 0
+    assert values["overhead"] == pytest.approx(values["latency"] - values["policy_total"], abs=0.1)
+    assert {"busy", "decode", "policy_encode", "policy_predict", "policy_denoise"} <= set(values)
 
 
 @pytest.mark.parametrize("folder", ["", "/no/such/folder"])
@@ -205,6 +219,26 @@ def test_a_bad_checkpoint_path_leaves_the_node_alive_and_unconfigured_with_the_r
     assert folder in rig.reports[-1].message
     assert rig.set("sigma_stall", 0.5) == (True, "")
     assert rig.node._state_machine.current_state[1] == "unconfigured"
+
+
+@pytest.mark.parametrize(("name", "value"), [("engine", "steam"), ("precision", "int3"), ("method", "magic")])
+def test_what_the_policy_cannot_be_built_with_leaves_the_node_unconfigured_with_the_reason(
+    start, name, value
+) -> None:
+    rig = start(**{name: value})
+    rig.wait_for_report("cannot configure", DiagnosticStatus.ERROR)
+    assert name in rig.reports[-1].message
+    assert str(value) in rig.reports[-1].message
+    assert rig.node._state_machine.current_state[1] == "unconfigured"
+
+
+def test_with_one_action_per_cycle_every_image_makes_a_cycle_or_is_counted(start) -> None:
+    rig = start(action_steps=1)
+    rig.wait(lambda: len(rig.trajectories) >= 20, "no trajectories")
+    rig.feeding = False
+    statistics = rig.node._runner.statistics
+    received = statistics.received["camera top"]
+    rig.wait(lambda: statistics.cycles + statistics.skipped >= received - 2, "cycles are missing")
 
 
 def test_an_unusable_checkpoint_can_be_followed_by_another_try(start, checkpoint, tmp_path) -> None:
@@ -256,7 +290,7 @@ def test_settings_read_back_what_is_in_force_from_the_checkpoint_or_the_user(sta
     rig.wait(lambda: rig.trajectories, "no trajectory")
     assert rig.get("sigma_stall") == 1.25
     assert rig.get("cold_start_steps") == 3
-    assert rig.get("sigma_scale") == rig.node._policy.settings.sigma_scale == 0.5
+    assert rig.get("sigma_scale") == rig.node._loaded.policy.settings.sigma_scale == 0.5
     assert list(rig.get("timesteps")) == [-1]
 
 
@@ -264,7 +298,7 @@ def test_changed_parameters_are_in_force_from_the_next_cycle(moving: Rig) -> Non
     assert moving.set("num_inference_steps", 3) == (True, "")
     assert moving.set("method", "ddim") == (True, "")
     assert moving.set("timesteps", [50, 0]) == (True, "")
-    policy = moving.node._policy
+    policy = moving.node._loaded.policy
     assert (policy.method, policy.settings.timesteps) == ("ddim", (50, 0))
     assert moving.set("timesteps", [-1]) == (True, "")
     assert policy.settings.timesteps is None
@@ -292,28 +326,31 @@ def test_changed_parameters_are_in_force_from_the_next_cycle(moving: Rig) -> Non
         ("camera_timeout", math.inf, "range"),
         ("camera_timeout", math.nan, "range"),
         ("checkpoint", "/other", "read-only"),
+        ("engine", "torch", "read-only"),
+        ("threads", 2, "read-only"),
+        ("precision", "bf16", "read-only"),
         ("enabled", "yes", "type"),
         ("no_such_parameter", 1, ""),
     ],
 )
 def test_a_refused_parameter_leaves_everything_as_it_was_and_says_why(shared, name, value, words) -> None:
-    before = (shared.node._policy.method, shared.node._policy.settings)
+    before = (shared.node._loaded.policy.method, shared.node._loaded.policy.settings)
     read_back = {key: shared.get(key) for key in ("sigma_stall", "method", "camera_timeout", "enabled")}
     successful, reason = shared.set(name, value)
     assert not successful
     assert reason
     assert words in reason.lower()
-    assert (shared.node._policy.method, shared.node._policy.settings) == before
+    assert (shared.node._loaded.policy.method, shared.node._loaded.policy.settings) == before
     assert {key: shared.get(key) for key in read_back} == read_back
 
 
 def test_parameters_set_together_are_refused_together(shared) -> None:
-    before = shared.node._policy.settings
+    before = shared.node._loaded.policy.settings
     result = shared.node.set_parameters_atomically(
         [Parameter("sigma_scale", value=0.1), Parameter("action_steps", value=16)]
     )
     assert not result.successful
-    assert shared.node._policy.settings == before
+    assert shared.node._loaded.policy.settings == before
     assert shared.get("sigma_scale") == before.sigma_scale
 
 
@@ -339,14 +376,14 @@ def test_parameters_carry_descriptions_and_ranges(shared) -> None:
 
 
 def test_a_denoiser_that_returns_nan_makes_the_arm_hold_until_a_reset(moving: Rig) -> None:
-    engine = moving.node._policy._engine
-    denoise = engine.denoise
-    engine.denoise = lambda x, *rest: np.full_like(x, np.nan)
+    networks = moving.node._loaded.policy._networks
+    denoise, fused = networks.denoise, networks.fused
+    networks.denoise, networks.fused = lambda x, *rest: np.full_like(x, np.nan), lambda program: None
     moving.wait_for_report("holding: policy failed", DiagnosticStatus.ERROR)
     moving.wait(lambda: is_hold(moving.trajectories[-1]), "no hold")
     for message in moving.trajectories:
         assert np.isfinite([point.positions for point in message.points]).all()
-    engine.denoise = denoise
+    networks.denoise, networks.fused = denoise, fused
     assert moving.call(Trigger, "/step/reset", Trigger.Request()).success
     moving.wait(lambda: not is_hold(moving.trajectories[-1]), "the arm does not go on")
 

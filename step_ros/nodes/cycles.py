@@ -1,9 +1,9 @@
 """The cycle of the step node, observe - infer - send, and when not to: all of it without ROS.
 
-Messages come in on one thread, the policy runs on another. A lock guards everything but the policy
-itself, which only the worker touches. Whatever ends a motion (a hold, a reset, a jump in time) starts a
-new generation; what a policy returns for an older one is thrown away, so nothing can move the arm after
-it was told to hold.
+Messages come in on one thread, cycles run on another, and frames that a cycle will need are prepared on
+further ones (`ahead.py`). A lock guards everything but the policy, which guards itself. Whatever ends a
+motion (a hold, a reset, a jump in time) starts a new generation; what a policy returns for an older one is
+thrown away, so nothing can move the arm after it was told to hold.
 """
 
 from __future__ import annotations
@@ -16,27 +16,17 @@ from typing import Protocol
 
 import numpy as np
 
-from step_ros.control.history import CommandHistory
 from step_ros.control.joints import JointLimits
-from step_ros.control.limits import limit, takeover_index
-from step_ros.control.timing import make_trajectory
 from step_ros.control.trajectory import Trajectory
-from step_ros.control.watchdog import Watchdog
-from step_ros.nodes.diagnostics import CycleStatistics
-from step_ros.nodes.inference import InferenceWorker
-from step_ros.nodes.window import ObservationWindow
+from step_ros.nodes.ahead import FramesAhead, Work
+from step_ros.nodes.commands import Commander, LateChunkError
+from step_ros.nodes.diagnostics import CycleStatistics, CycleTimes
+from step_ros.nodes.frames import Frame, MessageError
+from step_ros.nodes.pace import Pace
+from step_ros.nodes.permission import JOINTS, Permission, camera_stream
+from step_ros.nodes.window import Observation, ObservationWindow
+from step_ros.nodes.worker import LatestWorker
 from step_ros.policy.policy import Plan, Policy
-
-JOINTS = "joint state"
-HOLD_TIME = 0.2
-"""Seconds in which a hold brings the arm to rest."""
-WINDOW_PATIENCE = 1.0
-"""Seconds for which fresh inputs may fail to make a complete observation window."""
-
-
-def camera_stream(camera: str) -> str:
-    """The name of a camera's stream in reasons and counters."""
-    return f"camera {camera}"
 
 
 class Outlet(Protocol):
@@ -48,6 +38,9 @@ class Outlet(Protocol):
     def planned(self, plan: Plan, stamp: float) -> None:
         """What the policy returned for the observation at `stamp` [s]."""
 
+    def timed(self, times: CycleTimes) -> None:
+        """Where the time of a cycle went whose command was sent."""
+
     def failed(self, error: Exception) -> None:
         """The policy raised."""
 
@@ -58,16 +51,14 @@ class Outlet(Protocol):
 @dataclass(frozen=True)
 class _Request:
     generation: int
-    stamp: float
-    observation: dict[str, np.ndarray]
-    commanded: np.ndarray
+    observation: Observation
 
 
 class CycleRunner:
     """Turns observations into trajectories while nothing speaks against it, and holds the arm otherwise.
 
     Args:
-        policy: loaded; from now on only the worker thread calls it (settings may be updated any time).
+        policy: loaded; from now on only threads of this object call it (settings may be updated any time).
         cameras: names of the policy's cameras.
         limits: what the joints may do, in the policy's order.
         camera_timeout, joint_timeout: age [s] above which an input is stale.
@@ -87,50 +78,52 @@ class CycleRunner:
         clock: Callable[[], float],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._policy, self._limits, self._outlet = policy, limits, outlet
+        self._policy, self._outlet = policy, outlet
         self._clock, self._monotonic = clock, monotonic
-        self._cameras = cameras
         self._fps, self._steps = policy.config.fps, policy.config.n_obs_steps
         self._window = ObservationWindow(cameras, self._steps, self._fps)
-        self._watchdog = Watchdog({})
+        self._permission = Permission(
+            cameras,
+            f"{self._steps} frames of every camera, {1000 / self._fps:.0f} ms apart, "
+            "with joint states around them",
+        )
         self.set_timeouts(camera_timeout, joint_timeout)
-        self._history = CommandHistory(limits.lower.size)
+        self._commander = Commander(policy.config, limits)
+        self._pace = Pace(self._fps, policy.config.longest_execution)
+        self._distrusted: set[str] = set()
         self._lock = threading.RLock()
         self._generation, self._policy_generation = 0, -1
         self._last_stamp: float | None = None
-        self._window_complete_at = monotonic()
-        self._running, self._enabled, self._stopped = False, True, False
-        self._failure: str | None = None
         self.statistics = CycleStatistics()
         self.hold_reason: str | None = "inactive"
-        self._worker: InferenceWorker[_Request] = InferenceWorker(self._cycle)
+        self._worker: LatestWorker[_Request] = LatestWorker(self._cycle, "cycles")
+        self._ahead = FramesAhead(policy, cameras, self._undecodable, self._fail)
 
     # What the node tells.
 
     def start(self, enabled: bool = True) -> None:
         """Begin to act on what comes in."""
         with self._lock:
-            self._running, self._enabled, self._failure = True, enabled, None
+            self._permission.start(enabled, self._monotonic())
             self._window.clear()
-            self._watchdog.forget()
-            self._window_complete_at = self._monotonic()
             self.check()
 
     def stop(self) -> None:
         """Hold, and ignore what comes in."""
         with self._lock:
-            self._running = False
+            self._permission.running = False
             self.check()
 
     def close(self) -> None:
-        """Hold, and end the worker thread."""
+        """Hold, and end the threads."""
         self.stop()
         self._worker.stop()
+        self._ahead.stop()
 
     def reset(self) -> None:
         """Forget the episode so far, and a failure of the policy; the next cycle starts cold."""
         with self._lock:
-            self._failure = None
+            self._permission.failure = None
             self._window.clear()
             self._begin_episode()
             self.check()
@@ -138,20 +131,16 @@ class CycleRunner:
     def enable(self, enabled: bool) -> None:
         """Allow or forbid motion; forbidding holds the arm."""
         with self._lock:
-            self._enabled = enabled
+            self._permission.enabled = enabled
             if enabled:
-                self._failure = None
+                self._permission.failure = None
             self.check()
-
-    @property
-    def emergency_stopped(self) -> bool:
-        return self._stopped
 
     def emergency_stop(self, stopped: bool) -> None:
         """Hold at once and until released; a release leaves the arm disabled."""
         with self._lock:
-            self._stopped = stopped
-            self._enabled = False
+            self._permission.stopped = stopped
+            self._permission.enabled = False
             if stopped:
                 self._hold("emergency stop", always=True)
             else:
@@ -159,24 +148,37 @@ class CycleRunner:
 
     def set_timeouts(self, camera: float, joints: float) -> None:
         """Ages [s] above which inputs are stale."""
-        self._watchdog.max_age = {JOINTS: joints} | {camera_stream(name): camera for name in self._cameras}
+        self._permission.set_timeouts(camera, joints)
 
-    def add_image(self, camera: str, stamp: float, image: np.ndarray) -> None:
-        """An image (H, W, 3) uint8 of the policy's size came."""
+    def add_image(self, camera: str, stamp: float, frame: Frame) -> None:
+        """An image came that decodes to the policy's size, as far as can be told before."""
+        if camera in self._distrusted and not self._decodes(camera, frame):
+            return
         with self._lock:
-            self._came(camera_stream(camera), stamp, self._window.add_image(camera, stamp, image))
+            self._came(camera_stream(camera), stamp, self._window.add_image(camera, stamp, frame))
+            needed = stamp >= self._due() - (self._steps - 1) / self._fps
+            if self.hold_reason is None and not self._submit() and needed:
+                self._ahead.submit(Work(self._generation, camera, frame))
 
     def add_joints(self, stamp: float, positions: np.ndarray) -> None:
         """Measured joint positions (J,) [rad] came."""
         with self._lock:
             self._came(JOINTS, stamp, self._window.add_joints(stamp, positions))
+            if self.hold_reason is None:
+                self._submit()
 
     def refuse(self, stream: str, reason: str) -> None:
         """A message came that cannot be used."""
         with self._lock:
             self.statistics.refused[stream] += 1
-            self._watchdog.refused(stream, reason)
+            self._permission.watchdog.refused(stream, reason)
             self._warn(f"{stream}: {reason}")
+
+    @property
+    def complaint(self) -> str | None:
+        """Why cycles do not keep the pace that the settings ask for, None when they do."""
+        with self._lock:
+            return self._pace.complaint()
 
     def values(self) -> dict[str, object]:
         """The statistics and the reason to hold, for a diagnostic status."""
@@ -186,7 +188,9 @@ class CycleRunner:
     def check(self) -> None:
         """Hold if something speaks against moving, go on if nothing does any more. Call it regularly."""
         with self._lock:
-            reason = self._objection()
+            reason = self._permission.objection(
+                self._clock(), self._monotonic(), complete=self._window.newest() is not None
+            )
             if reason is None:
                 if self.hold_reason is not None:
                     self.hold_reason = None
@@ -199,48 +203,22 @@ class CycleRunner:
 
     # Under the lock.
 
-    def _objection(self) -> str | None:
-        if not self._running:
-            return "inactive"
-        if self._stopped:
-            return "emergency stop"
-        if not self._enabled:
-            return "disabled"
-        return (
-            self._failure
-            or self._watchdog.reason(self._clock(), self._monotonic())
-            or self._incomplete_window_reason()
-        )
-
-    def _incomplete_window_reason(self) -> str | None:
-        now = self._monotonic()
-        if self._window.observation() is not None:
-            self._window_complete_at = now
-        if now - self._window_complete_at <= WINDOW_PATIENCE:
-            return None
-        return (
-            f"inputs come, but make no complete observation: {self._steps} frames of every camera, "
-            f"{1000 / self._fps:.0f} ms apart, with joint states around them"
-        )
-
     def _hold(self, reason: str, always: bool = False) -> None:
         """Stay where the arm is; says so only if this node has commanded it (`always`: in any case)."""
         self.hold_reason = reason
         now = self._clock()
-        position = self._history.latest(now)
-        moving = position is not None
-        if not self._watchdog.stale(JOINTS, now, self._monotonic()):
-            position = self._window.newest_joints()
-        if position is not None and (moving or always):
-            rest = np.clip(position, self._limits.lower, self._limits.upper)[None]
-            self._outlet.send(Trajectory(0.0, np.array([HOLD_TIME]), rest, np.zeros_like(rest)))
+        fresh = not self._permission.watchdog.stale(JOINTS, now, self._monotonic())
+        rest = self._commander.rest(now, self._window.newest_joints() if fresh else None, always)
+        if rest is not None:
+            self._outlet.send(rest)
         self._begin_episode()
         self._outlet.alarmed()
 
     def _begin_episode(self) -> None:
         self._generation += 1
         self._last_stamp = None
-        self._history.reset()
+        self._commander.forget()
+        self._pace.restart()
 
     def _warn(self, warning: str) -> None:
         news = warning != self.statistics.last_warning
@@ -250,13 +228,12 @@ class CycleRunner:
             self._outlet.alarmed()
 
     def _came(self, stream: str, stamp: float, restart: str | None) -> None:
-        self._watchdog.saw(stream, stamp, self._monotonic())
+        self.statistics.received[stream] += 1
+        self._permission.watchdog.saw(stream, stamp, self._monotonic())
         if restart:
             self.statistics.restarts += 1
             self._begin_episode()
             self._warn(restart)
-        if self.hold_reason is None:
-            self._submit()
 
     def _due(self) -> float:
         """The stamp from which on a new cycle is due."""
@@ -264,66 +241,107 @@ class CycleRunner:
             return -np.inf
         return self._last_stamp + (self._policy.settings.action_steps - 0.5) / self._fps
 
-    def _submit(self) -> None:
-        found = self._window.observation(after=self._due())
-        if found is not None:
-            stamp, observation = found
-            commanded = self._history.sample(stamp, self._fps, self._policy.config.n_action_steps)
-            self._worker.submit(_Request(self._generation, stamp, observation, commanded))
-
-    def _begin_cycle(self, request: _Request) -> bool:
-        """Whether `request` is still wanted; notes the cycles that were left out before it."""
-        if request.generation != self._generation or request.stamp < self._due():
+    def _submit(self) -> bool:
+        """Begin a cycle if one is due and its observation complete; whether that was so."""
+        stamp = self._window.newest(after=self._due())
+        if stamp is None:
             return False
-        if self._last_stamp is not None:
-            ticks = (request.stamp - self._last_stamp) * self._fps
-            self.statistics.skipped += int((ticks + 0.5) // self._policy.settings.action_steps) - 1
-        self._last_stamp = request.stamp
+        self._worker.submit(_Request(self._generation, self._window.observation(stamp)))
         return True
+
+    # On the threads that decode frames.
+
+    def _decodes(self, camera: str, frame: Frame) -> bool:
+        """Whether an image can be used, of a camera whose last one could not."""
+        try:
+            frame.pixels()
+        except MessageError as error:
+            self.refuse(camera_stream(camera), str(error))
+            return False
+        self._distrusted.discard(camera)
+        return True
+
+    def _undecodable(self, camera: str, frame: Frame, error: MessageError) -> None:
+        """A frame was taken for usable and is not: until a good one comes, none is taken unseen."""
+        with self._lock:
+            if self._window.discard(camera, frame):
+                self._distrusted.add(camera)
+                self.refuse(camera_stream(camera), str(error))
 
     # On the worker's thread.
 
     def _cycle(self, request: _Request) -> None:
+        observation, began = request.observation, self._monotonic()
+        arrays = self._decoded(observation)
+        if arrays is None:
+            return
         with self._lock:
-            if not self._begin_cycle(request):
+            if request.generation != self._generation or observation.stamp < self._due():
                 return
+            action_steps = self._policy.settings.action_steps
+            left_out = self._left_out(observation.stamp, action_steps)
+            self._last_stamp = observation.stamp
+            commanded = self._commander.past(observation.stamp)
         try:
             if self._policy_generation != request.generation:
                 self._policy.reset()
                 self._policy_generation = request.generation
-            plan = self._policy.act(request.observation, request.commanded)
+            plan = self._policy.act(arrays, commanded)
             with self._lock:
                 if request.generation == self._generation:
-                    self._publish(request, plan)
+                    sent = self._publish(observation, plan, began)
+                    self.statistics.skipped += left_out
+                    self._pace.cycle(action_steps, self._monotonic() - began, left_out, late=not sent)
         except Exception as error:  # a policy may fail in any way, and whichever it is, the arm must hold
-            self._fail(request, error)
+            self._fail(request.generation, error)
 
-    def _publish(self, request: _Request, plan: Plan) -> None:
-        now = self._clock()
-        measured = self._window.newest_joints()
-        anchor = self._history.latest(request.stamp)
-        asked = make_trajectory(
-            plan.chunk, request.stamp, self._fps, self._steps, measured if anchor is None else anchor
-        )
-        self._outlet.planned(plan, request.stamp)
-        if asked.end <= now:
+    def _decoded(self, observation: Observation) -> dict[str, np.ndarray] | None:
+        """The observation as the policy takes it, None when a frame of it cannot be decoded."""
+        for camera, frames in observation.frames.items():
+            for frame in frames:
+                try:
+                    frame.pixels()
+                except MessageError as error:
+                    self._undecodable(camera, frame, error)
+                    return None
+        return observation.arrays()
+
+    def _left_out(self, stamp: float, action_steps: int) -> int:
+        """Cycles that were due since the last one and will never begin if one begins at `stamp`."""
+        if self._last_stamp is None:
+            return 0
+        ticks = (stamp - self._last_stamp) * self._fps
+        return int((ticks + 0.5) // action_steps) - 1
+
+    def _publish(self, observation: Observation, plan: Plan, began: float) -> bool:
+        """Send a plan as a command; whether there was still time for it."""
+        stamp = observation.stamp
+        try:
+            sent, limited = self._commander.command(plan, stamp, self._clock(), self._window.newest_joints())
+        except LateChunkError as late:
             self.statistics.late += 1
-            self._warn(
-                f"a chunk was ready {now - request.stamp:.2f} s after its observation: too late to send"
-            )
-            return
-        start = takeover_index(asked, now)
-        in_force = self._history.latest(asked.stamp + asked.times[start])
-        sent = limit(asked, self._limits, start, measured if in_force is None else in_force)
+            self._outlet.planned(plan, stamp)
+            self._warn(str(late))
+            return False
         self._outlet.send(sent)
-        self._history.add(sent, max(now, request.stamp))
-        limited = not np.array_equal(sent.positions[start:], asked.positions[start:])
-        self.statistics.finished(plan, now - request.stamp, limited)
+        times = CycleTimes(
+            stamp,
+            self._clock() - stamp,
+            self._monotonic() - began,
+            observation.decode_ms,
+            plan.milliseconds,
+        )
+        self.statistics.finished(plan, times, limited)
+        self._outlet.planned(plan, stamp)
+        self._outlet.timed(times)
+        return True
 
-    def _fail(self, request: _Request, error: Exception) -> None:
+    def _fail(self, generation: int, error: Exception) -> None:
         with self._lock:
             self.statistics.failures += 1
             self._outlet.failed(error)
-            if request.generation == self._generation:
-                self._failure = f"policy failed ({type(error).__name__}: {error}); call reset to go on"
+            if generation == self._generation:
+                self._permission.failure = (
+                    f"policy failed ({type(error).__name__}: {error}); call reset to go on"
+                )
                 self.check()

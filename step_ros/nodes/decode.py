@@ -9,6 +9,8 @@ import numpy as np
 from builtin_interfaces.msg import Duration, Time
 from sensor_msgs.msg import CompressedImage, Image, JointState
 
+from step_ros.nodes.frames import Frame, MessageError
+
 _COLOURS = {
     "rgb8": (3, None),
     "bgr8": (3, cv2.COLOR_BGR2RGB),
@@ -17,38 +19,33 @@ _COLOURS = {
 }
 
 
-class MessageError(Exception):
-    """A message that cannot be used; says which field, what was found and what is accepted."""
-
-
 def seconds(time: Time | Duration) -> float:
     """A stamp or duration in seconds; a stamp of today is exact to 0.3 microseconds."""
     return time.sec + 1e-9 * time.nanosec
 
 
-def image(message: Image | CompressedImage, height: int, width: int) -> np.ndarray:
-    """An image message as RGB (height, width, 3) uint8.
+def frame(message: Image | CompressedImage, height: int, width: int) -> Frame:
+    """An image message as a frame that becomes RGB (height, width, 3) uint8 when it is needed.
 
-    A larger image of the same aspect ratio is reduced by averaging areas.
+    A larger image of the same aspect ratio is reduced by averaging areas. Whether a raw image can be used its
+    header tells, so `Frame.pixels` will not fail; a compressed one has to be decoded to find out.
 
     Raises:
         MessageError: unknown encoding, empty, data that do not fit the stated size, or another aspect ratio.
     """
-    pixels = _compressed(message) if isinstance(message, CompressedImage) else _raw(message)
-    found = pixels.shape[:2]
-    if found == (height, width):
-        return pixels
-    if found[0] * width != found[1] * height or found[0] < height:
-        raise MessageError(
-            f"image is {found[1]}x{found[0]}, accepted: {width}x{height} or larger with that aspect ratio"
-        )
-    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    if isinstance(message, CompressedImage):
+        if not len(message.data):
+            raise _undecodable(message)
+        return Frame(lambda: _reduced(_compressed(message), height, width))
+    _check_header(message)
+    _check_size(message.height, message.width, height, width)
+    return Frame(lambda: _reduced(_raw(message), height, width))
 
 
-def _raw(message: Image) -> np.ndarray:
+def _check_header(message: Image) -> None:
     if message.encoding not in _COLOURS:
         raise MessageError(f"image encoding is '{message.encoding}', accepted: {', '.join(_COLOURS)}")
-    channels, conversion = _COLOURS[message.encoding]
+    channels, _ = _COLOURS[message.encoding]
     height, width, step = message.height, message.width, message.step
     if not height or not width:
         raise MessageError(f"image is empty ({width}x{height})")
@@ -56,17 +53,41 @@ def _raw(message: Image) -> np.ndarray:
         raise MessageError(f"image step is {step} bytes, accepted: at least {width * channels}")
     if len(message.data) != step * height:
         raise MessageError(f"image has {len(message.data)} bytes, accepted: step x height = {step * height}")
-    rows = np.frombuffer(message.data, np.uint8).reshape(height, step)
+
+
+def _check_size(found_height: int, found_width: int, height: int, width: int) -> None:
+    if found_height * width != found_width * height or found_height < height:
+        raise MessageError(
+            f"image is {found_width}x{found_height}, accepted: {width}x{height} or larger with that "
+            "aspect ratio"
+        )
+
+
+def _reduced(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    found = pixels.shape[:2]
+    _check_size(*found, height, width)
+    if found == (height, width):
+        return pixels
+    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def _raw(message: Image) -> np.ndarray:
+    channels, conversion = _COLOURS[message.encoding]
+    height, width = message.height, message.width
+    rows = np.frombuffer(message.data, np.uint8).reshape(height, message.step)
     pixels = rows[:, : width * channels].reshape(height, width, channels)
-    return pixels.copy() if conversion is None else cv2.cvtColor(pixels, conversion)
+    return pixels if conversion is None else cv2.cvtColor(pixels, conversion)
 
 
 def _compressed(message: CompressedImage) -> np.ndarray:
-    data = np.frombuffer(message.data, np.uint8)
-    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    pixels = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR)
     if pixels is None:
-        raise MessageError(f"compressed image ('{message.format}', {data.size} bytes) cannot be decoded")
+        raise _undecodable(message)
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+
+
+def _undecodable(message: CompressedImage) -> MessageError:
+    return MessageError(f"compressed image ('{message.format}', {len(message.data)} bytes) cannot be decoded")
 
 
 def joint_positions(message: JointState, joint_names: Sequence[str]) -> np.ndarray:

@@ -14,6 +14,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from step_ros.policy.engine import ENGINES, PRECISIONS
 from step_ros.policy.methods import METHODS
 from step_ros.policy.settings import Settings
 
@@ -25,7 +26,11 @@ _OFF = -1
 
 _READ_ONLY: dict[str, tuple[object, str]] = {
     "checkpoint": ("", "Folder of the policy (config.json and model.safetensors)."),
-    "engine": ("auto", "What runs the networks: auto, torch or openvino."),
+    "engine": ("auto", f"What runs the networks: {', '.join(ENGINES)}."),
+    "precision": (
+        "fp32",
+        f"Number format of the networks' arithmetic: {', '.join(PRECISIONS)}; not every engine has each.",
+    ),
     "seed": (0, "Seed of the sampler's noise."),
     "autostart": (True, "Configure and activate at the start, without waiting for lifecycle transitions."),
     "joint_states_topic": ("/joint_states", "Measured joints."),
@@ -58,6 +63,15 @@ def declare(node: Node) -> None:
     """
     for name, (default, description) in _READ_ONLY.items():
         node.declare_parameter(name, default, ParameterDescriptor(description=description, read_only=True))
+    node.declare_parameter(
+        "threads",
+        1,
+        ParameterDescriptor(
+            description="CPU threads per network call; more seldom help, and hurt where cores are shared.",
+            integer_range=[IntegerRange(from_value=1, to_value=256)],
+            read_only=True,
+        ),
+    )
     node.declare_parameter("enabled", True, ParameterDescriptor(description="Whether the arm may be moved."))
     methods = f"one of {', '.join(METHODS)}"
     node.declare_parameter(

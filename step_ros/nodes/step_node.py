@@ -3,9 +3,10 @@
     python -m step_ros.nodes.step_node --ros-args -p checkpoint:=models/policies/pick_place
 
 This file wires topics, services, parameters and the lifecycle to `CycleRunner`, which does the work:
-configure loads the policy, activate starts it, deactivate holds the arm. Services: `~/reset` forgets the
-episode, `~/enable` allows or forbids motion, `~/estop` holds until it is released, and leaves the arm
-disabled then.
+configure loads and compiles the policy, activate starts it, deactivate holds the arm. What is in a message
+is the matter of `decode.py` and `encode.py`, of a report that of `report.py`, and how parameters become a
+policy that of `loading.py`. Services: `~/reset` forgets the episode, `~/enable` allows or forbids motion,
+`~/estop` holds until it is released, and leaves the arm disabled then.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import sys
 import traceback
 from functools import partial
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
@@ -28,24 +28,24 @@ from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from step_ros.control.errors import ControlError
-from step_ros.control.joints import JointLimits
 from step_ros.control.timing import due_times
 from step_ros.control.trajectory import Trajectory
-from step_ros.nodes import decode, encode, parameters
-from step_ros.nodes.cycles import JOINTS, CycleRunner, camera_stream
+from step_ros.nodes import decode, encode, parameters, report
+from step_ros.nodes.cycles import CycleRunner
+from step_ros.nodes.diagnostics import CycleTimes
+from step_ros.nodes.loading import Loaded, load
+from step_ros.nodes.permission import JOINTS, camera_stream
+from step_ros.nodes.process import prepare_for_images
 from step_ros.nodes.runtime import run
-from step_ros.policy.config import IMAGES, STATE, PolicyConfig
 from step_ros.policy.errors import ConfigError, PolicyError
 from step_ros.policy.methods import METHODS
-from step_ros.policy.policy import Plan, Policy, load_policy
+from step_ros.policy.policy import Plan
 from step_ros.policy.settings import Settings
 
 _CHECK_PERIOD = 0.05
 """Seconds between two looks at the age of the inputs."""
 _REPORT_PERIOD = 1.0
 """Seconds between two reports on /diagnostics when nothing happens."""
-_QUIET = {"inactive": DiagnosticStatus.OK, "disabled": DiagnosticStatus.WARN}
-"""Reasons to hold that are not faults."""
 
 
 class StepNode(LifecycleNode):
@@ -61,15 +61,15 @@ class StepNode(LifecycleNode):
     def __init__(self, name: str = "step", **options: object) -> None:
         super().__init__(name, **options)
         parameters.declare(self)
-        self._policy: Policy | None = None
+        self._loaded: Loaded | None = None
         self._runner: CycleRunner | None = None
         self._inputs: list[Subscription] = []
-        self._joint_names: tuple[str, ...] = ()
         self._emergency = False
         self._fault, self._reported_warnings = "", 0
         self._commands = self.create_publisher(JointTrajectory, self._text("trajectory_topic"), 1)
         self._chunks = self.create_publisher(JointTrajectory, "~/chunk", 10)
         self._stalls = self.create_publisher(Bool, "~/stalled", 10)
+        self._timing = self.create_publisher(DiagnosticArray, "~/timing", 10)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_service(Trigger, "~/reset", self._on_reset)
         self.create_service(SetBool, "~/enable", self._on_enable)
@@ -85,7 +85,7 @@ class StepNode(LifecycleNode):
     # Lifecycle.
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Load the policy and warm it up; without success the node stays unconfigured and says why."""
+        """Load and compile the policy; without success the node stays unconfigured and says why."""
         try:
             self._load()
         except Exception as error:  # rclpy drops what a transition raises without a word
@@ -144,86 +144,43 @@ class StepNode(LifecycleNode):
         Raises:
             PolicyError, ControlError: a parameter or the checkpoint cannot be used.
         """
-        if not self._text("checkpoint"):
-            raise ConfigError("checkpoint", "", "a folder with config.json and model.safetensors")
-        policy = load_policy(
-            self._text("checkpoint"),
-            self._text("method"),
-            self._text("engine"),
-            self.get_parameter("seed").value,
-            **parameters.given_settings(self),
-        )
-        config = policy.config
-        self._check_inputs(config)
-        self._joint_names = tuple(self._array("joint_names", config.action_dim) or config.action_names)
-        cameras = tuple(name.removeprefix(IMAGES) for name in config.image_names)
-        limits = self._joint_limits(config)
-        self._array("image_topics", len(cameras))
-        policy.warm_up()
-        self._policy = policy
+        loaded = load(self)
         self._runner = CycleRunner(
-            policy,
-            cameras,
-            limits,
+            loaded.policy,
+            tuple(loaded.image_topics),
+            loaded.limits,
             self.get_parameter("camera_timeout").value,
             self.get_parameter("joint_timeout").value,
             self,
             self._now,
         )
+        self._loaded = loaded
         if self._emergency:
             self._runner.emergency_stop(True)
+        policy = loaded.policy
         self.set_parameters(parameters.in_force(policy.settings))
-        self.get_logger().info(f"loaded {self._text('checkpoint')}, networks on {policy.engine}")
-
-    def _check_inputs(self, config: PolicyConfig) -> None:
-        """Raise ConfigError when the policy wants what this node cannot give it."""
-        for name, shape in config.input_features.items():
-            if name == STATE and shape != (config.action_dim,):
-                raise ConfigError(
-                    f"input_features[{name}]", shape, f"one value per joint ({config.action_dim})"
-                )
-            if name != STATE and name not in config.image_names:
-                raise ConfigError("input_features", name, f"{STATE} and {IMAGES}<camera>: no topic has more")
-
-    def _joint_limits(self, config: PolicyConfig) -> JointLimits:
-        """Limits from the parameters, from the arm's table where there are none."""
-        names = {
-            "position_lower": "lower",
-            "position_upper": "upper",
-            "max_velocity": "max_velocity",
-            "max_step": "max_step",
-        }
-        given = {field: self._array(name, config.action_dim) for name, field in names.items()}
-        if not all(given.values()):
-            table = JointLimits.so101(config.action_names)
-            given = {field: values or getattr(table, field) for field, values in given.items()}
-        return JointLimits(**{field: np.array(values) for field, values in given.items()})
+        self.get_logger().info(
+            f"loaded {self._text('checkpoint')}, networks on {policy.engine} in {policy.precision}"
+        )
 
     def _release(self) -> None:
         if self._runner is not None:
             self._runner.close()
             self._unsubscribe()
-            self._runner, self._policy = None, None
+            self._runner, self._loaded = None, None
 
     # Messages.
 
     def _subscribe(self) -> None:
-        config = self._policy.config
         self._inputs.append(
             self.create_subscription(
                 JointState, self._text("joint_states_topic"), self._on_joints, qos_profile_sensor_data
             )
         )
-        cameras = [name.removeprefix(IMAGES) for name in config.image_names]
-        topics = self._array("image_topics", len(cameras)) or [f"{camera}/image_raw" for camera in cameras]
-        for camera, topic in zip(cameras, topics, strict=True):
+        for camera, topic in self._loaded.image_topics.items():
             kind = CompressedImage if topic.endswith("/compressed") else Image
-            size = config.input_features[IMAGES + camera][:2]
-            self._inputs.append(
-                self.create_subscription(
-                    kind, topic, partial(self._on_image, camera, size), qos_profile_sensor_data
-                )
-            )
+            callback = partial(self._on_image, camera, self._loaded.image_size(camera))
+            self._inputs.append(self.create_subscription(kind, topic, callback, qos_profile_sensor_data))
 
     def _unsubscribe(self) -> None:
         for subscription in self._inputs:
@@ -232,15 +189,15 @@ class StepNode(LifecycleNode):
 
     def _on_image(self, camera: str, size: tuple[int, int], message: Image | CompressedImage) -> None:
         try:
-            pixels = decode.image(message, *size)
+            frame = decode.frame(message, *size)
         except decode.MessageError as error:
             self._runner.refuse(camera_stream(camera), str(error))
         else:
-            self._runner.add_image(camera, decode.seconds(message.header.stamp), pixels)
+            self._runner.add_image(camera, decode.seconds(message.header.stamp), frame)
 
     def _on_joints(self, message: JointState) -> None:
         try:
-            positions = decode.joint_positions(message, self._joint_names)
+            positions = decode.joint_positions(message, self._loaded.joint_names)
         except decode.MessageError as error:
             self._runner.refuse(JOINTS, str(error))
         else:
@@ -250,15 +207,23 @@ class StepNode(LifecycleNode):
 
     def send(self, trajectory: Trajectory) -> None:
         """Publish a command."""
-        self._commands.publish(encode.trajectory_message(trajectory, self._joint_names))
+        self._commands.publish(encode.trajectory_message(trajectory, self._loaded.joint_names))
 
     def planned(self, plan: Plan, stamp: float) -> None:
         """Publish what the policy wanted, whole and without limits."""
-        config = self._policy.config
+        config = self._loaded.policy.config
         times = due_times(config.horizon, config.fps, config.n_obs_steps)
         chunk = Trajectory(stamp, times, plan.chunk)
-        self._chunks.publish(encode.trajectory_message(chunk, self._joint_names))
+        self._chunks.publish(encode.trajectory_message(chunk, self._loaded.joint_names))
         self._stalls.publish(Bool(data=plan.stalled))
+
+    def timed(self, times: CycleTimes) -> None:
+        """Publish where the time of a cycle went, for whoever listens."""
+        if self._timing.get_subscription_count():
+            name = f"{self.get_name()}: cycle"
+            self._timing.publish(
+                encode.diagnostics_message(times.stamp, name, DiagnosticStatus.OK, "ms", times.values())
+            )
 
     def failed(self, error: Exception) -> None:
         """Log where the policy failed."""
@@ -314,8 +279,8 @@ class StepNode(LifecycleNode):
 
     def _put_in_force(self, method: str | None, settings: dict[str, object]) -> None:
         """Change the loaded policy, or only check what a policy to come will be given; raises PolicyError."""
-        if self._policy is not None:
-            self._policy.update(method, **settings)
+        if self._loaded is not None:
+            self._loaded.policy.update(method, **settings)
             return
         Settings().changed(**settings)
         if method is not None and method not in METHODS:
@@ -333,22 +298,14 @@ class StepNode(LifecycleNode):
             self._reported_warnings = self._runner.statistics.warnings
 
     def _report(self) -> None:
-        values: dict[str, object] = {"state": self._state_machine.current_state[1]}
+        state = self._state_machine.current_state[1]
         if self._runner is None:
-            level = DiagnosticStatus.ERROR if self._fault else DiagnosticStatus.OK
-            summary = self._fault or "not configured"
+            said = report.unconfigured(state, self._fault)
         else:
-            reason, statistics = self._runner.hold_reason, self._runner.statistics
-            if reason is None and statistics.warnings > self._reported_warnings:
-                level, summary = DiagnosticStatus.WARN, f"running; {statistics.last_warning}"
-            elif reason is None:
-                level, summary = DiagnosticStatus.OK, "running"
-            else:
-                level, summary = _QUIET.get(reason, DiagnosticStatus.ERROR), f"holding: {reason}"
-            values |= {"method": self._policy.method, "engine": self._policy.engine}
-            values |= self._runner.values()
+            said = report.configured(state, self._loaded.policy, self._runner, self._reported_warnings)
+        name = f"{self.get_name()}: policy"
         self._diagnostics.publish(
-            encode.diagnostics_message(self._now(), f"{self.get_name()}: policy", level, summary, values)
+            encode.diagnostics_message(self._now(), name, said.level, said.summary, said.values)
         )
 
     def _now(self) -> float:
@@ -357,18 +314,10 @@ class StepNode(LifecycleNode):
     def _text(self, name: str) -> str:
         return self.get_parameter(name).value
 
-    def _array(self, name: str, length: int) -> list | None:
-        """An array parameter, or None when it has no value; raises ConfigError when its length is wrong."""
-        values = parameters.given(self, name).value
-        if not values:
-            return None
-        if len(values) != length:
-            raise ConfigError(name, list(values), f"{length} elements")
-        return list(values)
-
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until the process is asked to stop."""
+    prepare_for_images()
     return run(StepNode, args)
 
 

@@ -1,4 +1,4 @@
-"""A thread of its own for the policy, so that the executor goes on taking messages while it thinks."""
+"""Threads for what takes long, so that the executor goes on taking messages meanwhile."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class InferenceWorker(Generic[T]):
+class LatestWorker(Generic[T]):
     """Runs one request at a time; of those that come meanwhile only the newest is kept.
 
     Args:
         run: does the work for one request; must not raise.
+        name: of the thread, for who looks at the process.
     """
 
-    def __init__(self, run: Callable[[T], None]) -> None:
+    def __init__(self, run: Callable[[T], None], name: str) -> None:
         self._run = run
         self._slot: T | None = None
         self._stopping = False
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._loop, name="inference", daemon=True)
+        self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
         self._thread.start()
 
     def submit(self, request: T) -> None:
