@@ -331,6 +331,40 @@ def bench_latency(
     )
 
 
+@bench_app.command("seams")
+def bench_seams(
+    out: Annotated[Path, typer.Option(help="JSON file of the results.")] = Path("results/seams.json"),
+    seconds: Annotated[float, typer.Option(min=2.0, help="Length of each run without a policy.")] = 60.0,
+    seed: FirstSeed = 20_000,
+    latency: Annotated[
+        float, typer.Option(min=0.0, max=0.4, help="Seconds from observation to chunk.")
+    ] = 0.08,
+    blends: Annotated[
+        list[float] | None,
+        typer.Option("--blend", min=0.0, help="Blend times, seconds.", show_default="0 to 0.25"),
+    ] = None,
+    policy: Annotated[
+        Path | None, typer.Option(help="Folder of a policy, to run it in the simulated world too.")
+    ] = None,
+    task: Task = "pick_place",
+    episodes: Annotated[int, typer.Option(min=1, help="Episodes per row, with a policy.")] = 5,
+) -> None:
+    """Measure how smoothly the arm is led from chunk to chunk, by the way in which chunks are sent."""
+    from step_ros.evaluation.seams.command import bench_seams
+    from step_ros.evaluation.seams.reference_motion import BLENDS
+
+    bench_seams(
+        out,
+        seconds=seconds,
+        seed=seed,
+        latency=latency,
+        blends=blends or BLENDS,
+        checkpoint=policy,
+        task=task,
+        episodes=episodes,
+    )
+
+
 @app.command()
 def info() -> None:
     """Print the versions in use and the policies that come with the package."""
