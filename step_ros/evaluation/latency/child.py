@@ -54,15 +54,20 @@ class Child:
         paths = [str(package_root()), *filter(None, [os.environ.get("PYTHONPATH")])]
         variables = {**os.environ, **(environment or {}), "PYTHONPATH": os.pathsep.join(paths)}
         variables |= dict.fromkeys(THREAD_VARIABLES, str(threads))
+        self._python = python
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed by `close`)
-        self._process = subprocess.Popen(
-            [python, "-m", __name__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            env=variables,
-            text=True,
-        )
+        try:
+            self._process = subprocess.Popen(
+                [python, "-m", __name__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                env=variables,
+                text=True,
+            )
+        except OSError as error:
+            self._errors.close()
+            raise ChildError(f"{python} cannot be started: {error}") from error
         try:
             self.ready = self.ask("make", worker=worker, arguments=arguments or {})
         except BaseException:
@@ -84,9 +89,8 @@ class Child:
         if not line:
             self._errors.seek(0)
             last = self._errors.read().strip().splitlines()[-1:] or ["nothing"]
-            raise ChildError(
-                f"a measuring process ended with code {self._process.wait()}; it said: {last[0]}"
-            )
+            code = self._process.wait()
+            raise ChildError(f"a measuring process ({self._python}) ended with code {code}: {last[0]}")
         answer = json.loads(line)
         if "refused" in answer:
             raise RefusedError(answer["refused"])

@@ -81,10 +81,9 @@ def bench_latency(
     results = Results(out, {"checkpoint": checkpoint.name, **timing})
 
     ours = candidates(engines or ENGINES)
-    entrants = [*ours, Candidate("diffusers", "torch")]
-    if lerobot_python:
-        entrants.append(Candidate("lerobot", "torch"))
-    asked = [f"{entrant.name} {case}" for entrant in entrants for case in options.cases]
+    peers = [Candidate("diffusers", "torch"), *([Candidate("lerobot", "torch")] if lerobot_python else [])]
+    entrants = [entrant for entrant in (*ours, *peers) if entrant.cases(options.cases)]
+    asked = [f"{entrant.name} {case.name}" for entrant in entrants for case in entrant.cases(options.cases)]
     groups = [
         (size, count) for size in sizes for count in threads if not results.has_group(size, count, asked)
     ]
