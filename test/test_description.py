@@ -13,7 +13,7 @@ import pytest
 from step_ros.control.joints import JOINT_NAMES, JointLimits
 from step_ros.paths import share_path
 from step_ros.sim.meshes import ASSETS
-from step_ros.sim.world import HOME
+from step_ros.sim.task import HOME
 
 xacro = pytest.importorskip("xacro", reason="xacro (PyPI, or a ROS 2 distribution's) expands the description")
 
@@ -96,7 +96,8 @@ def test_the_fingertip_is_where_the_official_model_has_it(described, positions, 
 
 def test_every_link_lies_as_in_the_official_description_wherever_the_arm_is(described, official) -> None:
     rng, limits = np.random.default_rng(20000), JointLimits.so101()
-    links = [name for name in (official.body(i).name for i in range(1, official.nbody)) if name != "base_link"]
+    names = (official.body(index).name for index in range(1, official.nbody))
+    links = [name for name in names if name != "base_link"]
     assert len(links) == 7
     for _ in range(50):
         positions = rng.uniform(limits.lower, limits.upper)

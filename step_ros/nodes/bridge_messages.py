@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -14,7 +14,9 @@ from trajectory_msgs.msg import JointTrajectory
 
 from step_ros.control.follower import TrajectoryCommand, TrajectoryPoint
 from step_ros.control.joints import JOINT_NAMES
+from step_ros.control.trajectory import Trajectory
 from step_ros.nodes.decode import seconds
+from step_ros.nodes.encode import trajectory_message
 
 WORLD_FRAME = "world"
 
@@ -83,3 +85,8 @@ def trajectory_command(message: JointTrajectory) -> TrajectoryCommand:
             for point in message.points
         ],
     )
+
+
+def hold(joint_names: Sequence[str], positions: np.ndarray, within: float) -> JointTrajectory:
+    """A trajectory that is at `positions` (J,) [rad] `within` seconds after it arrives, and stays there."""
+    return trajectory_message(Trajectory(0.0, np.array([within]), positions[None]), joint_names)

@@ -1,4 +1,4 @@
-"""Keep a simulation in step with the wall clock, and its time stamps honest when it cannot keep up."""
+"""The simulation's time: in step with the wall clock and honest when it cannot keep up, or on demand."""
 
 from __future__ import annotations
 
@@ -75,3 +75,63 @@ class Pacer:
         self.slipped_ns += round(wall_ns * self.real_time_factor)
         if self.real_time_factor == 1.0:
             self._epoch_ns += wall_ns
+
+
+class OnDemandPacer:
+    """Counts fixed periods of simulated time that pass only when asked for.
+
+    Time begins at `START_NS`, not at the system clock's: so close to zero, a stamp in seconds is exact to far
+    less than a nanosecond as a floating-point number, and an episode does not depend on when it was run.
+
+    Args:
+        rate: periods per simulated second.
+        monotonic: the machine's clock in seconds.
+    """
+
+    START_NS = 10**9
+    WAKE_SECONDS = 0.05
+    slips = slipped_ns = 0
+    """Nothing is ever given up; named as the Pacer's."""
+
+    def __init__(self, rate: int, monotonic: Callable[[], float] = time.monotonic):
+        self.rate = rate
+        self.periods = 0
+        self._monotonic = monotonic
+        self._start_ns = self.START_NS
+        self._asked = 0
+        self._active_at = monotonic()
+
+    @property
+    def stamp_ns(self) -> int:
+        """Simulated time in nanoseconds."""
+        return self._start_ns + round(self.periods * 10**9 / self.rate)
+
+    @property
+    def idle_seconds(self) -> float:
+        """Wall seconds since time last passed or somebody asked for it."""
+        return self._monotonic() - self._active_at
+
+    def request(self, periods: int) -> None:
+        """Ask for `periods` more."""
+        self._asked += periods
+        self.rest()
+
+    def rest(self) -> None:
+        """Begin to count idle seconds anew."""
+        self._active_at = self._monotonic()
+
+    def seconds_to_next(self) -> float:
+        """0 while periods are asked for, otherwise how long [s] to wait before looking again."""
+        return 0.0 if self._asked else self.WAKE_SECONDS
+
+    def advance(self) -> None:
+        """Note that one period has passed, asked for or not."""
+        self.periods += 1
+        self._asked = max(self._asked - 1, 0)
+        self.rest()
+
+    def skip(self, seconds: int) -> None:
+        """Drop what was asked for and let the stamps jump ahead."""
+        self._asked = 0
+        self._start_ns += seconds * 10**9
+        self.rest()
