@@ -84,11 +84,13 @@ def test_a_chunk_of_the_same_motion_is_sent_nearly_as_it_is() -> None:
     assert assert_same_motion < 1e-3
 
 
-def test_before_the_switch_the_message_repeats_the_plan_in_force() -> None:
-    switch = NOW + 0.02
-    sent = join(NEW, OLD, NOW, switch, 0.2)
-    for time in np.linspace(NOW, switch, 5):
-        np.testing.assert_allclose(sent.sample(time)[0], OLD.sample(time)[0], atol=1e-5)
+@PROFILE
+@given(old=chunks, new=chunks, latency=st.floats(0, 0.2), lead=st.floats(0.001, 0.05))
+def test_before_the_switch_the_message_repeats_the_plan_in_force(old, new, latency, lead) -> None:
+    plan, chunk, now = trajectory_of(old), trajectory_of(new, T0 + CYCLE), T0 + CYCLE + latency
+    sent = join(chunk, plan, now, now + lead, 0.2)
+    for time in np.linspace(max(now - 0.09, chunk.stamp), now + lead, 9):
+        np.testing.assert_allclose(sent.sample(time)[0], plan.sample(time)[0], atol=0.01)
 
 
 def test_after_the_end_of_the_plan_in_force_a_chunk_starts_from_rest_at_its_end() -> None:

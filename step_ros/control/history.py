@@ -28,7 +28,7 @@ class CommandHistory:
         self._sent.clear()
 
     def add(self, trajectory: Trajectory, since: float) -> None:
-        """Note that `trajectory` is in force from `since` [s], later than those before it."""
+        """Note that `trajectory`, with velocities, is in force from `since` [s], later than those before it."""
         self._sent.append((since, trajectory))
 
     @property
@@ -54,9 +54,14 @@ class CommandHistory:
         Strictly past: what is commanded for later times does not enter. The times of the rows count, not the
         number of cycles, so a late or early cycle gets the positions that the arm really followed.
         """
+        times = t_obs - np.arange(steps - 1, -1, -1) / fps
         rows = np.full((steps, self._joints), np.nan)
-        for j in range(steps):
-            position = self.at(t_obs - (steps - 1 - j) / fps)
-            if position is not None:
-                rows[j] = position
+        until = np.inf
+        for since, trajectory in reversed(self._sent):
+            ruled = (times >= since) & (times < until)
+            if ruled.any():
+                rows[ruled] = trajectory.positions_at(times[ruled])
+            until = min(since, until)
+            if until <= times[0]:
+                break
         return rows

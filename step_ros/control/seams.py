@@ -21,6 +21,10 @@ from step_ros.control.interpolation import derivative, segment, value
 from step_ros.control.trajectory import SAME_TIME, Motion, Trajectory
 from step_ros.control.watchdog import AHEAD
 
+_EARLY = 0.1
+"""Seconds by which a controller's clock may be behind: so much of the past is repeated."""
+_APART = 1e-4
+"""Seconds between two points at least."""
 _SAME = 1e-9
 """Offset [rad and rad/s] below which a chunk agrees with the plan in force."""
 
@@ -91,8 +95,8 @@ def join(chunk: Trajectory, plan: Trajectory, now: float, switch: float, blend: 
     """`chunk`, entered from `plan` at `switch` without a jump in position or velocity.
 
     The offset at `switch` decays within `blend` seconds, or by the end of the chunk where that comes first;
-    from then on the result equals `chunk`. Before `switch` it equals `plan`, at the chunk's own points and
-    from `now` on. A chunk that agrees with the plan is returned as it is, and so is any with a blend of 0.
+    from then on the result equals `chunk`. Before `switch` it equals `plan`. A chunk that agrees with the
+    plan is returned as it is, and so is any with a blend of 0.
 
     Args:
         chunk: with velocities, at rest at its end.
@@ -121,16 +125,24 @@ def join(chunk: Trajectory, plan: Trajectory, now: float, switch: float, blend: 
     positions, velocities = whole.positions.copy(), whole.velocities.copy()
     positions[blending] += value(decay, u)
     velocities[blending] += value(derivative(decay), u)
-    before = np.union1d(whole.times[~after], [min(now, switch) - whole.stamp] if begins_late else [])
-    past = [plan.sample(whole.stamp + time) for time in before if time < switch - whole.stamp - SAME_TIME]
-    kept = before[: len(past)]
-    origin = min(kept[0], 0.0) if len(kept) else 0.0
+    before = _until_switch(chunk, plan, now, switch)
+    past = [plan.sample(time) for time in before]
+    stamp = min(chunk.stamp, now)
     return Trajectory(
-        whole.stamp + origin,
-        np.concatenate([kept, whole.times[after]]) - origin,
+        stamp,
+        np.concatenate([before - stamp, whole.times[after] + (whole.stamp - stamp)]),
         np.vstack([*(position[None] for position, _ in past), positions[after]]),
         np.vstack([*(velocity[None] for _, velocity in past), velocities[after]]),
     )
+
+
+def _until_switch(chunk: Trajectory, plan: Trajectory, now: float, switch: float) -> np.ndarray:
+    """Times [s] of points that repeat `plan` up to `switch`: one a little before `now`, and its own."""
+    begin = max(chunk.stamp + chunk.times[0], now - _EARLY, min(plan.stamp + plan.times[0], now))
+    begin = min(begin, now)
+    own = plan.stamp + plan.times
+    times = np.concatenate([[begin], own[own > begin + _APART]])
+    return times[times < switch - _APART]
 
 
 def _agree(chunk: Trajectory, plan: Trajectory, times: tuple[float, ...]) -> bool:

@@ -28,43 +28,39 @@ BLENDS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25)
 _ALLOW = FollowerSettings(allow_nonzero_velocity_at_trajectory_end=True, period=0.01)
 _DESIRED = FollowerSettings(interpolate_from_desired_state=True, period=0.01)
 _BOTH = replace(_ALLOW, interpolate_from_desired_state=True)
-SINGLE = Publication("one point per tick, stamp 0", kind="single")
-ANCHORED = Publication("16 points, anchored, velocities, at rest at the end")
+SINGLE = Publication("1 point per tick", kind="single")
+ANCHORED = Publication("16, anchored, at rest")
 
 ROWS: tuple[tuple[Publication, str, float], ...] = (
     (SINGLE, "defaults", 0.03),
     (
-        Publication(
-            "9 points, positions, stamp 0", "points", (1, 10), False, stamped=False, settings=_DESIRED
-        ),
+        Publication("9, no velocities, stamp 0", "points", (1, 10), False, stamped=False, settings=_DESIRED),
         "from desired",
         0.03,
     ),
-    (Publication("9 points, velocities", "points", (1, 10), at_rest=False), "defaults", 0.03),
-    (Publication("15 points, velocities", "points", (1, 16), at_rest=False), "defaults", 0.03),
+    (Publication("9, ends in motion", "points", (1, 10), at_rest=False), "defaults", 0.03),
+    (Publication("15, ends in motion", "points", (1, 16), at_rest=False), "defaults", 0.03),
     (
-        Publication(
-            "15 points, due ones removed", "points", (1, 16), at_rest=False, trimmed=True, settings=_ALLOW
-        ),
+        Publication("15, due ones removed", "points", (1, 16), at_rest=False, trimmed=True, settings=_ALLOW),
         "nonzero end",
         0.03,
     ),
     (
-        Publication(
-            "15 points, due ones removed", "points", (1, 16), at_rest=False, trimmed=True, settings=_BOTH
-        ),
+        Publication("15, due ones removed", "points", (1, 16), at_rest=False, trimmed=True, settings=_BOTH),
         "both",
         0.03,
     ),
     (
-        Publication(
-            "9 points, due ones removed", "points", (1, 10), at_rest=False, trimmed=True, settings=_BOTH
-        ),
+        Publication("9, due ones removed", "points", (1, 10), at_rest=False, trimmed=True, settings=_BOTH),
         "both",
         0.03,
     ),
-    (Publication("15 points, all", "points", (1, 16), at_rest=False, settings=_ALLOW), "nonzero end", 0.003),
-    (Publication("16 points, anchored", "points", at_rest=False, settings=_BOTH), "both", 0.08),
+    (
+        Publication("15, none removed", "points", (1, 16), at_rest=False, settings=_ALLOW),
+        "nonzero end",
+        0.003,
+    ),
+    (Publication("16, anchored, in motion", "points", at_rest=False, settings=_BOTH), "both", 0.08),
     *((ANCHORED, "defaults", latency) for latency in (0.003, 0.03, 0.08, 0.15)),
 )
 
@@ -117,7 +113,7 @@ def disagreement_table(
 
 def joined(blend: float) -> Publication:
     """What step_ros sends, with this blend time [s]."""
-    return Publication("step_ros" if blend else "step_ros, no blend", kind="step_ros", blend=blend)
+    return Publication("step_ros", kind="step_ros", blend=blend)
 
 
 def _play(
@@ -143,7 +139,7 @@ def _play(
 
 def _floor(duration: float) -> dict[str, object]:
     elements = int(duration * FPS) + HORIZON
-    whole = Publication("one trajectory at once", "points", (0, elements))
+    whole = Publication("all at once (floor)", "points", (0, elements))
     trace = play(
         lambda t_obs: motion(t_obs + np.arange(elements) / FPS)[:, None],
         LaggingArm(np.zeros(1)),
