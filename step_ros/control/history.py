@@ -28,7 +28,7 @@ class CommandHistory:
         self._sent.clear()
 
     def add(self, trajectory: Trajectory, since: float) -> None:
-        """Note that `trajectory`, with velocities, is in force from `since` [s], later than those before it."""
+        """Note that `trajectory` (with velocities) is in force from `since` [s], later than those before."""
         self._sent.append((since, trajectory))
 
     @property
