@@ -10,7 +10,7 @@ unexport PYTHONPATH AMENT_PREFIX_PATH LD_LIBRARY_PATH RMW_IMPLEMENTATION
 
 setup: $(READY)
 
-$(READY): requirements.txt setup.py package.xml scripts/setup.sh
+$(READY): requirements.txt requirements-no-deps.txt setup.py package.xml scripts/setup.sh
 	scripts/setup.sh "$(PYTHON)" "$(VENV)"
 	touch "$@"
 

@@ -50,6 +50,7 @@ install_packages() {
     say "installing requirements.txt (a few minutes the first time)"
     # Only a tenth of what is installed is ever imported: compiling all of it would take a minute.
     "${pip[@]}" install -q --no-compile -r requirements.txt
+    "${pip[@]}" install -q --no-compile --no-deps -r requirements-no-deps.txt
     "${pip[@]}" install -q --no-deps --no-build-isolation --editable .
 }
 
