@@ -168,7 +168,7 @@ class StandIn:
             return {"cycles": [cycle(each * steps)], "fused": StandIn.fuses}
         if request == "peaks":
             return {name: {**PEAK, "footprint_bytes": size} for name, size in arguments["footprints"].items()}
-        answers = {"precisions": {"fp32": "", "bf16": "no bf16 here"}, "decode": {"raw": [1.0]}}
+        answers = {"decode": {"raw": [1.0]}}
         return {**answers, "memory": {"resident_mib": 50.0}, "describe": {}}[request]
 
 
@@ -179,6 +179,8 @@ def measured_group(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict]:
     def start(candidate: Candidate, *_: object) -> StandIn:
         if candidate.engine == "absent":
             raise RefusedError("absent is not installed")
+        if candidate.precision == "bf16":
+            raise RefusedError("no bf16 here")
         return StandIn(candidate.name)
 
     monkeypatch.setattr(measure, "start", start)

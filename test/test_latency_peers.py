@@ -10,8 +10,10 @@ import torch
 from policy_helpers import observation, tiny_config, tiny_networks
 from torch import nn
 
+from step_ros.evaluation.latency.command import cache_environment
 from step_ros.policy import peaks
 from step_ros.policy.checkpoint import load_checkpoint
+from step_ros.policy.compile_cache import cache_folder
 from step_ros.policy.cost import network_costs
 from step_ros.policy.peers import DiffusersLoop
 from step_ros.policy.policy import Policy
@@ -57,17 +59,6 @@ def test_the_peak_is_that_of_the_best_kernel(monkeypatch: pytest.MonkeyPatch) ->
     assert peaks.peak_gbps(4 * 1024 * 1000) == pytest.approx(4 * 1024 * 1000 / 0.25 / 1e9)
 
 
-def test_precisions_that_the_processor_lacks_are_named_with_the_reason(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    assert peaks.native_precisions() == {
-        "fp32": "",
-        "bf16": "this processor has neither AVX512-BF16 nor AMX",
-    }
-
-
 def test_the_plain_diffusers_loop_gives_our_chunk_from_the_same_noise() -> None:
     networks = tiny_networks()
     loop = DiffusersLoop(networks.config, networks)
@@ -85,6 +76,14 @@ def test_the_plain_loop_samples_with_ddpm_as_well() -> None:
     chunk, _ = loop.act(observation())
     assert chunk.shape == (16, 3)
     assert np.isfinite(chunk).all()
+
+
+def test_the_benchmark_keeps_its_compiled_models_out_of_the_users_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in cache_environment(str(tmp_path)).items():
+        monkeypatch.setenv(name, value)
+    assert cache_folder() == tmp_path
 
 
 def test_an_untrained_checkpoint_is_the_same_for_the_same_seed(tmp_path: Path) -> None:

@@ -17,12 +17,6 @@ _MATRIX_SIDES = {"cpu": (256, 512, 1024), "cuda": (1024, 4096, 8192)}
 _REPEATS = 3
 
 
-def native_precisions() -> dict[str, str]:
-    """Precisions by name: empty where this machine's processor computes in it, else why not."""
-    bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return {"fp32": "", "bf16": "" if bf16 else "this processor has neither AVX512-BF16 nor AMX"}
-
-
 def peak_gflops(precision: str = "fp32", device: str = "cpu") -> float:
     """Billions of operations per second (a multiply-add is two) with torch's present number of threads:
     the best of square matrix products of several sizes and a convolution."""

@@ -33,6 +33,8 @@ from step_ros.policy.errors import ConfigError
 QUICK = Options(rounds=2, seconds=0.05, longest=0.4)
 QUICK_SIZES = (SHIPPED, "64-128-256")
 COLD_SIZES = (SHIPPED, LARGE)
+CACHE_VARIABLE = "STEP_ROS_CACHE"
+"""`policy.compile_cache.FOLDER_VARIABLE`; importing it would load torch into the process that only waits."""
 
 
 def bench_latency(
@@ -94,29 +96,27 @@ def bench_latency(
         if cold_start and size in sizes and not results.has_cold_start(size, [c.name for c in coming_up])
     ]
     columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()
-    with Progress(*columns) as progress, tempfile.TemporaryDirectory(prefix="step_ros_bench_") as scratch:
+    with Progress(*columns) as progress:
         bar = _Bar(progress, len(groups) + len(cold))
         refused: dict[str, str] = {}
         for size in dict.fromkeys([size for size, _ in groups] + cold):
-            bar.tick(f"{size}: weights", 0.0)
-            with Child("MachineWorker", all_threads()) as child:
-                folder = str(Path(scratch, size))
-                prepared = child.ask("prepare", source=str(checkpoint), size=size, folder=folder)
-            described = {name: value for name, value in prepared.items() if name != "checkpoint"}
-            for count in [count for name, count in groups if name == size]:
+            with tempfile.TemporaryDirectory(prefix="step_ros_bench_") as scratch:
+                bar.tick(f"{size}: weights", 0.0)
+                prepared = _prepare(checkpoint, size, scratch)
+                described = {name: value for name, value in prepared.items() if name != "checkpoint"}
                 cache = cache_environment(str(Path(scratch, "cache")))
-                group = measure_group(
-                    prepared, count, entrants, options, cache, refused, bar.part(f"{size}, threads: {count}")
-                )
-                results.add_group(size, described, count, asked, group)
-                bar.next()
-            if size in cold:
-                rows = []
-                for index, candidate in enumerate(coming_up):
-                    bar.tick(f"{size}, coming up: {candidate.name}", index / len(coming_up))
-                    rows += measure_cold_start(prepared, candidate, cache_environment, refused)
-                results.add_cold_start(size, rows)
-                bar.next()
+                for count in [count for name, count in groups if name == size]:
+                    tick = bar.part(f"{size}, threads: {count}")
+                    group = measure_group(prepared, count, entrants, options, cache, refused, tick)
+                    results.add_group(size, described, count, asked, group)
+                    bar.next()
+                if size in cold:
+                    rows = []
+                    for index, candidate in enumerate(coming_up):
+                        bar.tick(f"{size}, coming up: {candidate.name}", index / len(coming_up))
+                        rows += measure_cold_start(prepared, candidate, cache_environment, refused)
+                    results.add_cold_start(size, rows)
+                    bar.next()
     write_document(doc, results.content, out)
     _print(results.content)
     return results.content
@@ -124,7 +124,14 @@ def bench_latency(
 
 def cache_environment(folder: str) -> dict[str, str]:
     """Variables that keep a process's compiled models in `folder`, away from the user's own."""
-    return {"XDG_CACHE_HOME": folder}
+    return {CACHE_VARIABLE: folder}
+
+
+def _prepare(checkpoint: Path, size: str, scratch: str) -> dict:
+    """What `MachineWorker.prepare` says, in a process that then gives its memory back."""
+    with Child("MachineWorker", all_threads()) as child:
+        folder = str(Path(scratch, "checkpoint"))
+        return child.ask("prepare", source=str(checkpoint), size=size, folder=folder)
 
 
 class _Bar:

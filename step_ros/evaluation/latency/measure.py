@@ -64,9 +64,6 @@ def measure_group(
     """
     with ExitStack() as stack:
         machine = stack.enter_context(Child("MachineWorker", threads))
-        for precision, reason in machine.ask("precisions").items():
-            if reason:
-                refused.setdefault(f"cpu {precision}", reason)
         alive: dict[Candidate, Child] = {}
         unavailable = {}
         for index, candidate in enumerate(candidates):
@@ -83,7 +80,7 @@ def measure_group(
             except ChildError as error:
                 if candidate.kind == "policy" and not isinstance(error, RefusedError):
                     raise
-                refused[candidate.needs[-1]] = unavailable[candidate.name] = str(error)
+                refused[candidate.needs[0]] = unavailable[candidate.name] = str(error)
 
         turns = _turns(alive, options)
         bursts: dict[tuple[Candidate, Case], list] = {(turn[0], turn[1]): [] for turn in turns}

@@ -99,8 +99,9 @@ class Candidate:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """What this machine must have for it, the most particular last."""
-        return self.device, self.numbers, f"{self.kind} {self.engine} {self.precision}"
+        """What this machine must have for it, its own engine and precision first."""
+        gpu = ["policy cuda fp32"] if self.device == "cuda" else []
+        return (f"{self.kind} {self.engine} {self.precision}", *gpu)
 
     def cases(self, wanted: Sequence[str]) -> list[Case]:
         """The wanted cases that this candidate can run: without fusing, all that do not need the graph."""

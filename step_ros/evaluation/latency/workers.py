@@ -164,12 +164,6 @@ class MachineWorker:
             "parts": {name: dataclasses.asdict(cost) for name, cost in costs.items()},
         }
 
-    def precisions(self) -> dict:
-        """Precisions by name: empty where this processor computes in it, else why not."""
-        from step_ros.policy.peaks import native_precisions
-
-        return native_precisions()
-
     def peaks(self, device: str, footprints: dict[str, int]) -> dict:
         """By precision: GFLOP/s of products, and GB/s of reading a footprint of so many bytes."""
         from step_ros.policy.peaks import peak_gbps, peak_gflops
