@@ -15,6 +15,10 @@ class UnreachableError(RuntimeError):
     """The expert finds no way to do it from this start."""
 
 
+class MissingSimulatorError(ImportError):
+    """A task needs a package that is not installed."""
+
+
 @dataclass(frozen=True)
 class Vector:
     """A feature that is a plain vector: the name of each number, and their unit or units."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from step_ros.sim.catalogue import ARM_TASKS, TASK_NAMES
-from step_ros.sim.environment import Environment, ScriptedExpert, draw_mode
+from step_ros.sim.environment import Environment, MissingSimulatorError, ScriptedExpert, draw_mode
 from step_ros.sim.servo import Servo, ServoError
 
 IDEAL_SERVO = "sts3215"
@@ -16,7 +16,7 @@ def open_environment(task: str, servo: str | Servo = IDEAL_SERVO) -> Environment
 
     Raises:
         ValueError: unknown task or servo, or a servo for a task without an arm.
-        ImportError: Push-T without gym-pusht.
+        MissingSimulatorError: Push-T without gym-pusht.
     """
     if task in ARM_TASKS:
         from step_ros.sim.world import World
@@ -26,8 +26,13 @@ def open_environment(task: str, servo: str | Servo = IDEAL_SERVO) -> Environment
         raise ValueError(f"task: found {task!r}, accepted: {', '.join(TASK_NAMES)}")
     if servo != IDEAL_SERVO:
         raise ServoError(f"servo: found {servo!r}, accepted: {IDEAL_SERVO}, for {task} has no arm")
-    from step_ros.sim.pusht import PushT
-
+    try:
+        from step_ros.sim.pusht import PushT
+    except ModuleNotFoundError as error:
+        raise MissingSimulatorError(
+            f"task {task}: found no module {error.name}, accepted: the packages of requirements.txt and "
+            "requirements-no-deps.txt (docs/simulation.md)"
+        ) from error
     return PushT()
 
 
