@@ -365,6 +365,45 @@ def bench_seams(
     )
 
 
+@bench_app.command("node")
+def bench_node(
+    out: Annotated[Path, typer.Option(help="JSON file of the results.")] = Path("results/node.json"),
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a policy.", show_default="shipped networks, random weights, 96 x 128"),
+    ] = None,
+    cameras: Annotated[int, typer.Option(min=1, max=2, help="Cameras of the default policy.")] = 1,
+    seconds: Annotated[float, typer.Option(min=1.0, help="How long images are published.")] = 120.0,
+    image_size: Annotated[tuple[int, int], typer.Option(help="Height and width of the published images.")] = (
+        480,
+        640,
+    ),
+    dds_profile: Annotated[
+        Path | None, typer.Option(help="Fast DDS profile.", show_default="config/fastdds_images.xml")
+    ] = None,
+    dds_defaults: Annotated[
+        bool, typer.Option("--dds-defaults", help="No profile: Fast DDS as the environment sets it.")
+    ] = False,
+    parameters: Annotated[
+        list[str] | None,
+        typer.Option("--parameter", help="NAME:=VALUE for /step, such as action_steps:=1; may be repeated."),
+    ] = None,
+) -> None:
+    """Measure through ROS what /step adds to its policy's own time, and what it uses of the machine."""
+    from step_ros.node_benchmark import bench_node
+
+    profile = None if dds_defaults else dds_profile or share_path("config", "fastdds_images.xml")
+    bench_node(
+        out,
+        checkpoint=checkpoint,
+        cameras=cameras,
+        seconds=seconds,
+        image_size=image_size,
+        dds_profile=profile,
+        parameters=parameters or [],
+    )
+
+
 @app.command()
 def info() -> None:
     """Print the versions in use and the policies that come with the package."""

@@ -45,6 +45,10 @@ class NodeProcesses:
                 command, stdout=log, stderr=log, env=self._environment, start_new_session=True
             )
 
+    def pid(self, module: str) -> int:
+        """Process id of a node that was started."""
+        return self._running[module].pid
+
     def check(self) -> None:
         """Raise NodeDiedError if a node has ended."""
         for module, process in self._running.items():
