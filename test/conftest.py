@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 
 DOMAINS = range(1, 102)
 """Domain 0 is everyone's default; above 101 the ports of DDS meet Linux's ephemeral ones."""
@@ -31,3 +32,7 @@ os.environ["ROS_DOMAIN_ID"] = str(_domain)
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ.setdefault("MUJOCO_GL", "egl")
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# Compiled networks go to a folder of this run, which the processes that tests start share.
+_cache = tempfile.TemporaryDirectory(prefix="step_ros_test_cache_")
+os.environ["STEP_ROS_CACHE"] = _cache.name

@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from step_ros.policy.config import PolicyConfig
 from step_ros.policy.errors import CheckpointError, ConfigError
+from step_ros.policy.lerobot.checkpoint import load_lerobot
+from step_ros.policy.lerobot.files import is_lerobot
 from step_ros.policy.networks import PolicyNetworks, build_networks
 
 CONFIG_FILE = "config.json"
@@ -36,13 +39,15 @@ def save_checkpoint(
 
 
 def load_checkpoint(folder: str | Path) -> tuple[PolicyConfig, PolicyNetworks]:
-    """Read a checkpoint; the networks come back in evaluation mode.
+    """Read a checkpoint; the networks come back in evaluation mode, on the mapped file's own memory.
 
     Raises:
         CheckpointError: naming the file and what is wrong with it: missing, unreadable, an unknown version,
             an invalid field, missing or unexpected tensors, or shapes that contradict the configuration.
     """
     folder = Path(folder)
+    if is_lerobot(folder):
+        return load_lerobot(folder)
     for name in (CONFIG_FILE, MODEL_FILE):
         if not (folder / name).is_file():
             raise CheckpointError(
@@ -56,9 +61,14 @@ def load_checkpoint(folder: str | Path) -> tuple[PolicyConfig, PolicyNetworks]:
         tensors = load_file(folder / MODEL_FILE)
     except SafetensorError as error:
         raise CheckpointError(f"{folder / MODEL_FILE}: not a readable safetensors file: {error}") from error
-    networks = build_networks(config)
-    _check_tensors(folder / MODEL_FILE, tensors, networks.state_dict())
-    networks.load_state_dict(tensors)
+    # Without memory of their own, so that large weights exist once. Buffers that no checkpoint holds are made on
+    # the CPU by the modules that have them.
+    with torch.device("meta"):
+        networks = build_networks(config)
+    expected = networks.state_dict()
+    _check_tensors(folder / MODEL_FILE, tensors, expected)
+    tensors = {name: tensor.to(expected[name].dtype) for name, tensor in tensors.items()}
+    networks.load_state_dict(tensors, assign=True)
     return config, networks.eval()
 
 

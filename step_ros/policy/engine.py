@@ -13,6 +13,7 @@ from typing import Protocol
 from numpy.typing import NDArray
 
 from step_ros.policy import openvino_engine
+from step_ros.policy.compile_cache import CompileCache
 from step_ros.policy.errors import ConfigError
 from step_ros.policy.graphs import Graph
 from step_ros.policy.networks import PolicyNetworks
@@ -46,7 +47,14 @@ class Engine(Protocol):
         ...
 
 
-def make_engine(name: str, networks: PolicyNetworks, *, threads: int = 1, precision: str = "fp32") -> Engine:
+def make_engine(
+    name: str,
+    networks: PolicyNetworks,
+    *,
+    threads: int = 1,
+    precision: str = "fp32",
+    cache: bool = True,
+) -> Engine:
     """An engine by name; `auto` is OpenVINO where it is installed, else torch.
 
     Raises:
@@ -59,7 +67,7 @@ def make_engine(name: str, networks: PolicyNetworks, *, threads: int = 1, precis
     if name == "torch":
         return TorchEngine(networks, threads)
     if name == "openvino" and openvino_engine.AVAILABLE:
-        return OpenVinoEngine(threads)
+        return OpenVinoEngine(threads, precision, CompileCache(networks) if cache else None)
     accepted = "one of " + ", ".join(ENGINES)
     raise ConfigError(
         "engine", name, accepted + ("" if openvino_engine.AVAILABLE else "; openvino is not installed")

@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from step_ros.policy.compile_cache import CompileCache, MappedBlob
+from step_ros.policy.errors import ConfigError
 from step_ros.policy.graphs import Graph
 
 try:
@@ -19,29 +21,98 @@ except ImportError:  # optional: `make_engine("auto", …)` then takes torch
 
 AVAILABLE = openvino is not None
 
+_CAPABILITIES = {"fp32": "FP32", "bf16": "BF16"}
+_HINTS = {"fp32": "f32", "bf16": "bf16"}
+
 
 class OpenVinoEngine:
-    """Converts a graph when it is compiled (seconds) and then runs `threads` CPU threads per call.
+    """Converts a graph when it is compiled (seconds), or takes it from the cache, and then runs `threads` CPU
+    threads per call.
 
     More threads seldom help at batch 1, and hurt badly when the cores are shared.
     """
 
     name = "openvino"
-    precision = "fp32"
 
-    def __init__(self, threads: int = 1) -> None:
-        self.threads = threads
+    def __init__(self, threads: int = 1, precision: str = "fp32", cache: CompileCache | None = None) -> None:
+        """Without a cache every graph is converted anew.
+
+        Raises:
+            ConfigError: a precision that this processor cannot compute in.
+        """
+        self.threads, self.precision = threads, precision
         self._core = openvino.Core()
+        self._cache = cache
+        capabilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if _CAPABILITIES[precision] not in capabilities:
+            available = [name for name, needed in _CAPABILITIES.items() if needed in capabilities]
+            processor = self._core.get_property("CPU", "FULL_DEVICE_NAME")
+            raise ConfigError(
+                "precision", precision, f"{', '.join(available)} on this processor ({processor})"
+            )
+        self._options = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": threads,
+            "INFERENCE_PRECISION_HINT": _HINTS[precision],
+            "ENABLE_CPU_PINNING": False,  # a pinned thread starves when another process holds its core
+        }
 
     def compile(self, graph: Graph) -> Callable[..., NDArray]:
+        if self._cache is None:
+            return _Request(self._converted(graph), graph.example)
+        key = self._cache.key(
+            graph.name,
+            engine=self.name,
+            openvino=openvino.get_version(),
+            torch=torch.__version__,
+            **self._options,
+        )
+        request = self._cached(graph, key)
+        if request is not None:
+            return request
+        compiled = self._converted(graph)
+        if not self._cache.store(key, compiled.export_model):
+            return _Request(compiled, graph.example)
+        # Taken back from the file at once: a graph fresh from conversion holds on to torch's weights.
+        del compiled
+        return self._cached(graph, key) or _Request(self._converted(graph), graph.example)
+
+    def _cached(self, graph: Graph, key: str) -> _Request | None:
+        blob = self._cache.load(key)
+        if blob is None:
+            return None
+        weights = openvino.Tensor(blob.content, shared_memory=True)
+        try:
+            compiled = self._with_options(lambda options: self._core.import_model(weights, "CPU", options))
+            request = _Request(compiled, graph.example, blob)
+        except RuntimeError as error:
+            self._cache.discard(key, error)
+            return None
+        blob.release_pages()  # the weights have been packed; the originals are not read again
+        return request
+
+    def _converted(self, graph: Graph) -> openvino.CompiledModel:
         model = _convert(graph.function, graph.example)
-        return _Request(_compile(self._core, model, self.threads), graph.example)
+        return self._with_options(lambda options: self._core.compile_model(model, "CPU", options))
+
+    def _with_options(
+        self, build: Callable[[dict[str, object]], openvino.CompiledModel]
+    ) -> openvino.CompiledModel:
+        try:
+            return build(self._options)
+        except RuntimeError:
+            # OpenVINO 2026.4 cannot generate code for Mish in some small networks; its ready-made kernels can
+            # run them, a little slower. If the reason was another one, this fails again and says so.
+            return build({**self._options, "SNIPPETS_MODE": "DISABLE"})
 
 
 class _Request:
     """One compiled graph with its own input buffers, which saves most of the call's overhead."""
 
-    def __init__(self, compiled: openvino.CompiledModel, example: tuple[Tensor, ...]) -> None:
+    def __init__(
+        self, compiled: openvino.CompiledModel, example: tuple[Tensor, ...], blob: MappedBlob | None = None
+    ) -> None:
+        self._blob = blob  # what the compiled graph may read must stay mapped
         self._request = compiled.create_infer_request()
         self._buffers = [tensor.numpy().copy() for tensor in example]
         for index, buffer in enumerate(self._buffers):
@@ -54,30 +125,26 @@ class _Request:
         return self._request.get_output_tensor(0).data.copy()
 
 
+class _Module(torch.nn.Module):
+    """A function as a module: torch never lets go of what a traced function holds."""
+
+    def __init__(self, function: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self._function = function
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self._function(*inputs)
+
+
 def _convert(function: Callable[..., Tensor], example: tuple[Tensor, ...]) -> openvino.Model:
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # torch's fused attention has no OpenVINO counterpart
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about tracing, which OpenVINO's converter builds on
-            traced = torch.jit.trace(lambda *inputs: function(*inputs), example, check_trace=False)
+            traced = torch.jit.trace(_Module(function), example, check_trace=False)
         model = openvino.convert_model(traced, example_input=example)
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
     model.reshape({index: list(tensor.shape) for index, tensor in enumerate(example)})
     return model
-
-
-def _compile(core: openvino.Core, model: openvino.Model, threads: int) -> openvino.CompiledModel:
-    options = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": threads,
-        "INFERENCE_PRECISION_HINT": "f32",
-        "ENABLE_CPU_PINNING": False,  # a pinned thread starves when another process holds its core
-    }
-    try:
-        return core.compile_model(model, "CPU", options)
-    except RuntimeError:
-        # OpenVINO 2026.4 cannot generate code for Mish in some small networks; its ready-made kernels can run
-        # them, a little slower. If the reason was another one, this fails again and says so.
-        return core.compile_model(model, "CPU", {**options, "SNIPPETS_MODE": "DISABLE"})

@@ -17,9 +17,9 @@ from step_ros.policy.config import PolicyConfig
 
 def sinusoidal_positions(length: int, width: int) -> Tensor:
     """Fixed position codes, (length, width), sines and cosines interleaved."""
-    position = torch.arange(length).unsqueeze(1)
-    frequency = torch.exp(torch.arange(0, width, 2) * (-math.log(10000.0) / width))
-    table = torch.zeros(length, width)
+    position = torch.arange(length, device="cpu").unsqueeze(1)
+    frequency = torch.exp(torch.arange(0, width, 2, device="cpu") * (-math.log(10000.0) / width))
+    table = torch.zeros(length, width, device="cpu")
     table[:, 0::2] = torch.sin(position * frequency)
     table[:, 1::2] = torch.cos(position * frequency)
     return table
@@ -55,7 +55,7 @@ class PaperPredictor(nn.Module):
         )
         self.norm = nn.LayerNorm(size.width)
         self.project = nn.Linear(size.width, config.action_dim)
-        source = torch.arange(config.horizon) - (config.n_obs_steps - 1)
+        source = torch.arange(config.horizon, device="cpu") - (config.n_obs_steps - 1)
         self.register_buffer("source", source.clamp(0, config.n_action_steps - 1), persistent=False)
 
     def forward(self, history: Tensor, history_mask: Tensor, features: Tensor) -> Tensor:

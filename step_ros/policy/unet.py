@@ -22,7 +22,7 @@ class StepEmbedding(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         half = width // 2
-        frequencies = torch.exp(torch.arange(half) * -(math.log(10000.0) / (half - 1)))
+        frequencies = torch.exp(torch.arange(half, device="cpu") * -(math.log(10000.0) / (half - 1)))
         self.register_buffer("frequencies", frequencies, persistent=False)
 
     def forward(self, timestep: Tensor) -> Tensor:
@@ -33,11 +33,13 @@ class StepEmbedding(nn.Module):
 class ConvBlock(nn.Module):
     """Convolution over time, group norm, Mish; keeps the length."""
 
-    def __init__(self, channels_in: int, channels_out: int, config: PolicyConfig) -> None:
+    def __init__(
+        self, channels_in: int, channels_out: int, config: PolicyConfig, groups: int | None = None
+    ) -> None:
         super().__init__()
         self.block = nn.Sequential(
             nn.Conv1d(channels_in, channels_out, config.kernel_size, padding=config.kernel_size // 2),
-            nn.GroupNorm(config.n_groups, channels_out),
+            nn.GroupNorm(groups or config.n_groups, channels_out),
             nn.Mish(),
         )
 
@@ -103,7 +105,8 @@ class ConditionalUnet1d(nn.Module):
                 )
             )
         self.final_conv = nn.Sequential(
-            ConvBlock(dims[0], dims[0], config), nn.Conv1d(dims[0], config.action_dim, 1)
+            ConvBlock(dims[0], dims[0], config, config.final_groups),
+            nn.Conv1d(dims[0], config.action_dim, 1),
         )
 
     @property
