@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "sim": {"control"},
     "training": {"policy", "data"},
     "evaluation": {"policy", "control", "sim", "data"},
-    "nodes": {"policy", "control", "sim"},
+    "nodes": {"policy", "control", "sim", "data"},
 }
 ONLY_IN = {"rclpy": {"nodes"}, "mujoco": {"sim"}, "torch": {"policy", "training"}}
 

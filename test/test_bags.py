@@ -245,7 +245,7 @@ def test_raw_and_compressed_cameras_may_be_mixed_and_show_the_same(tmp_path) -> 
         assert bag.types[topics.images["wrist"]] == (COMPRESSED,)
         for number, topic in enumerate(topics.images.values()):
             for k, message in enumerate(bag.messages([topic])):
-                np.testing.assert_array_equal(image(message.content, 32, 32), frame(number, k))
+                np.testing.assert_array_equal(image(message.content, 32, 32)(), frame(number, k))
 
 
 def test_a_camera_recorded_raw_and_compressed_is_read_raw(tmp_path) -> None:

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from step_ros.control.joints import JOINT_NAMES, JointLimits
+from step_ros.data.messages import MessageError
 from step_ros.nodes import ahead, cycles
 from step_ros.nodes.cycles import CycleRunner
-from step_ros.nodes.frames import Frame, MessageError
 from step_ros.nodes.worker import LatestWorker
 from step_ros.policy.config import PolicyConfig, Settings
 from step_ros.policy.errors import OutputError
+from step_ros.policy.frames import Frame
 from step_ros.policy.policy import Plan
 
 FPS = 30.0

@@ -6,7 +6,7 @@ decoded by the same lines.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
@@ -29,34 +29,39 @@ def seconds(time: Any) -> float:
     return time.sec + 1e-9 * time.nanosec
 
 
-def image(message: Any, height: int, width: int) -> np.ndarray:
-    """A sensor_msgs Image or CompressedImage as RGB (height, width, 3) uint8.
+def image(message: Any, height: int, width: int) -> Callable[[], np.ndarray]:
+    """What makes a sensor_msgs Image or CompressedImage RGB (height, width, 3) uint8, when it is called.
 
-    A larger image of the same aspect ratio is reduced by averaging areas.
+    A larger image of the same aspect ratio is reduced by averaging areas. Whether a raw image can be used its
+    header tells, so the call will not fail; a compressed one has to be decoded to find out.
 
     Raises:
-        MessageError: unknown encoding, empty, data that do not fit the stated size, or another aspect ratio.
+        MessageError: unknown encoding, empty, data that do not fit the stated size, or another aspect ratio;
+            for a compressed image by the call.
     """
-    pixels = picture(message)
-    found = pixels.shape[:2]
-    if found == (height, width):
-        return pixels
-    if found[0] * width != found[1] * height or found[0] < height:
-        raise MessageError(
-            f"image is {found[1]}x{found[0]}, accepted: {width}x{height} or larger with that aspect ratio"
-        )
-    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    if not hasattr(message, "format"):
+        _check_header(message)
+        _check_size(message.height, message.width, height, width)
+    elif not len(message.data):
+        raise _undecodable(message)
+    return lambda: _reduced(_pixels(message), height, width)
 
 
 def picture(message: Any) -> np.ndarray:
     """A sensor_msgs Image or CompressedImage in its own size, RGB (H, W, 3) uint8; raises MessageError."""
+    if not hasattr(message, "format"):
+        _check_header(message)
+    return _pixels(message)
+
+
+def _pixels(message: Any) -> np.ndarray:
     return _compressed(message) if hasattr(message, "format") else _raw(message)
 
 
-def _raw(message: Any) -> np.ndarray:
+def _check_header(message: Any) -> None:
     if message.encoding not in _COLOURS:
         raise MessageError(f"image encoding is '{message.encoding}', accepted: {', '.join(_COLOURS)}")
-    channels, conversion = _COLOURS[message.encoding]
+    channels, _ = _COLOURS[message.encoding]
     height, width, step = message.height, message.width, message.step
     if not height or not width:
         raise MessageError(f"image is empty ({width}x{height})")
@@ -64,17 +69,42 @@ def _raw(message: Any) -> np.ndarray:
         raise MessageError(f"image step is {step} bytes, accepted: at least {width * channels}")
     if len(message.data) != step * height:
         raise MessageError(f"image has {len(message.data)} bytes, accepted: step x height = {step * height}")
-    rows = np.frombuffer(message.data, np.uint8).reshape(height, step)
+
+
+def _check_size(found_height: int, found_width: int, height: int, width: int) -> None:
+    if found_height * width != found_width * height or found_height < height:
+        raise MessageError(
+            f"image is {found_width}x{found_height}, accepted: {width}x{height} or larger with that "
+            "aspect ratio"
+        )
+
+
+def _reduced(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    found = pixels.shape[:2]
+    _check_size(*found, height, width)
+    if found == (height, width):
+        return pixels
+    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def _raw(message: Any) -> np.ndarray:
+    channels, conversion = _COLOURS[message.encoding]
+    height, width = message.height, message.width
+    rows = np.frombuffer(message.data, np.uint8).reshape(height, message.step)
     pixels = rows[:, : width * channels].reshape(height, width, channels)
-    return pixels.copy() if conversion is None else cv2.cvtColor(pixels, conversion)
+    return pixels if conversion is None else cv2.cvtColor(pixels, conversion)
 
 
 def _compressed(message: Any) -> np.ndarray:
     data = np.frombuffer(message.data, np.uint8)
     pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     if pixels is None:
-        raise MessageError(f"compressed image ('{message.format}', {data.size} bytes) cannot be decoded")
+        raise _undecodable(message)
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+
+
+def _undecodable(message: Any) -> MessageError:
+    return MessageError(f"compressed image ('{message.format}', {len(message.data)} bytes) cannot be decoded")
 
 
 def joint_positions(message: Any, joint_names: Sequence[str]) -> np.ndarray:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from step_ros.nodes.frames import Frame, MessageError
+from step_ros.data.messages import MessageError
 from step_ros.nodes.worker import LatestWorker
 from step_ros.policy.config import IMAGES
+from step_ros.policy.frames import Frame
 from step_ros.policy.policy import Policy
 
 

@@ -18,15 +18,17 @@ import numpy as np
 
 from step_ros.control.joints import JointLimits
 from step_ros.control.trajectory import Trajectory
+from step_ros.data.messages import MessageError
 from step_ros.nodes.ahead import FramesAhead, Work
 from step_ros.nodes.commands import Commander, LateChunkError
 from step_ros.nodes.diagnostics import CycleStatistics, CycleTimes
-from step_ros.nodes.frames import Frame, MessageError
 from step_ros.nodes.pace import Pace
 from step_ros.nodes.permission import JOINTS, Permission, camera_stream
-from step_ros.nodes.window import Observation, ObservationWindow
 from step_ros.nodes.worker import LatestWorker
+from step_ros.policy.cadence import Cadence
+from step_ros.policy.frames import Frame
 from step_ros.policy.policy import Plan, Policy
+from step_ros.policy.window import Observation, ObservationWindow
 
 
 class Outlet(Protocol):
@@ -93,7 +95,7 @@ class CycleRunner:
         self._distrusted: set[str] = set()
         self._lock = threading.RLock()
         self._generation, self._policy_generation = 0, -1
-        self._last_stamp: float | None = None
+        self._cadence = Cadence(self._fps)
         self.statistics = CycleStatistics()
         self.hold_reason: str | None = "inactive"
         self._worker: LatestWorker[_Request] = LatestWorker(self._cycle, "cycles")
@@ -216,7 +218,7 @@ class CycleRunner:
 
     def _begin_episode(self) -> None:
         self._generation += 1
-        self._last_stamp = None
+        self._cadence.reset()
         self._commander.forget()
         self._pace.restart()
 
@@ -237,9 +239,7 @@ class CycleRunner:
 
     def _due(self) -> float:
         """The stamp from which on a new cycle is due."""
-        if self._last_stamp is None:
-            return -np.inf
-        return self._last_stamp + (self._policy.settings.action_steps - 0.5) / self._fps
+        return self._cadence.due(self._policy.settings.action_steps)
 
     def _submit(self) -> bool:
         """Begin a cycle if one is due and its observation complete; whether that was so."""
@@ -279,8 +279,7 @@ class CycleRunner:
             if request.generation != self._generation or observation.stamp < self._due():
                 return
             action_steps = self._policy.settings.action_steps
-            left_out = self._left_out(observation.stamp, action_steps)
-            self._last_stamp = observation.stamp
+            left_out = self._cadence.begin(observation.stamp, action_steps)
             commanded = self._commander.past(observation.stamp)
         try:
             if self._policy_generation != request.generation:
@@ -305,13 +304,6 @@ class CycleRunner:
                     self._undecodable(camera, frame, error)
                     return None
         return observation.arrays()
-
-    def _left_out(self, stamp: float, action_steps: int) -> int:
-        """Cycles that were due since the last one and will never begin if one begins at `stamp`."""
-        if self._last_stamp is None:
-            return 0
-        ticks = (stamp - self._last_stamp) * self._fps
-        return int((ticks + 0.5) // action_steps) - 1
 
     def _publish(self, observation: Observation, plan: Plan, began: float) -> bool:
         """Send a plan as a command; whether there was still time for it."""

@@ -12,16 +12,12 @@ from collections.abc import Callable
 import numpy as np
 
 
-class MessageError(Exception):
-    """A message that cannot be used; says which field, what was found and what is accepted."""
-
-
 class Frame:
     """One image as it came.
 
     Args:
-        decode: makes the pixels (H, W, 3) uint8 of the policy's size, or raises MessageError. Called once at
-            most, by whichever thread asks first; what it holds on to is freed then.
+        decode: makes the pixels (H, W, 3) uint8 of the policy's size, or raises. Called once at most, by
+            whichever thread asks first; what it holds on to is freed then.
 
     Attributes:
         milliseconds: what decoding took, 0 before.
@@ -30,23 +26,19 @@ class Frame:
     def __init__(self, decode: Callable[[], np.ndarray]) -> None:
         self._decode: Callable[[], np.ndarray] | None = decode
         self._pixels: np.ndarray | None = None
-        self._error: MessageError | None = None
+        self._error: Exception | None = None
         self._lock = threading.Lock()
         self.milliseconds = 0.0
 
     def pixels(self) -> np.ndarray:
-        """RGB (H, W, 3) uint8.
-
-        Raises:
-            MessageError: the image cannot be decoded; the same one at every call.
-        """
+        """RGB (H, W, 3) uint8; raises what decoding raised, the same at every call."""
         with self._lock:
             if self._decode is not None:
                 decode, self._decode = self._decode, None
                 began = time.perf_counter()
                 try:
                     self._pixels = decode()
-                except MessageError as error:
+                except Exception as error:
                     self._error = error
                 self.milliseconds = 1e3 * (time.perf_counter() - began)
             if self._error is not None:

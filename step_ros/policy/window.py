@@ -14,8 +14,8 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from step_ros.nodes.frames import Frame
 from step_ros.policy.config import IMAGES, STATE
+from step_ros.policy.frames import Frame
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ class Observation:
         """What the policy takes, (To, *shape) under each input's name; decodes what is not decoded yet.
 
         Raises:
-            MessageError: a frame cannot be decoded.
+            Exception: a frame cannot be decoded; what its decoder raised.
         """
         images = {
             IMAGES + camera: np.stack([frame.pixels() for frame in frames])
@@ -174,7 +174,7 @@ class ObservationWindow:
         for stamp in reversed(clock.stamps[-_CANDIDATES:]):
             if stamp < after:
                 return None
-            if self._complete(stamp):
+            if self.complete(stamp):
                 return stamp
         return None
 
@@ -188,7 +188,8 @@ class ObservationWindow:
         }
         return Observation(stamp, states, frames)
 
-    def _complete(self, stamp: float) -> bool:
+    def complete(self, stamp: float) -> bool:
+        """Whether every part of the window whose newest frame is at `stamp` [s] is there."""
         ticks = self._ticks(stamp)
         return all(self._joints.span(tick) is not None for tick in ticks) and all(
             stream.nearest(tick, self._tolerance) is not None

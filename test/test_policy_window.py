@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from step_ros.nodes.frames import Frame
-from step_ros.nodes.window import ObservationWindow
+from step_ros.policy.frames import Frame
+from step_ros.policy.window import ObservationWindow
 
 FPS = 30.0
 TICK = 1 / FPS
