@@ -9,6 +9,7 @@ import pytest
 
 from step_ros.control.joints import JOINT_NAMES, JointLimits
 from step_ros.sim.arm import CUBE_HALF
+from step_ros.sim.behaviour import Behaviour
 from step_ros.sim.demonstrations import demonstrate
 from step_ros.sim.environment import STATES
 from step_ros.sim.expert import Expert
@@ -97,6 +98,46 @@ def test_expert_solves_unseen_starts(world: World, seed: int):
     world.reset(seed)
     play(world, Expert(world))
     assert world.success
+
+
+@pytest.mark.parametrize(("task", "mode"), [(name, mode) for name in TASKS for mode in TASKS[name].modes])
+def test_expert_takes_the_way_it_is_told_and_the_trajectory_shows_it(task: str, mode: str):
+    with World(task) as world:
+        world.reset(20_005)
+        expert, seen = Expert(world, mode), []
+        while not expert.done:
+            world.step(expert.action())
+            seen.append(world.observation(STATES))
+        states, environment_states = (np.stack([frame[name] for frame in seen]) for name in STATES)
+        assert world.success
+        assert world.behaviour(states, environment_states) == Behaviour(mode)
+
+
+def test_a_way_that_the_task_does_not_have_is_refused_with_those_it_has(world: World):
+    with pytest.raises(ValueError, match="accepted"):
+        Expert(world, "blindfold")
+
+
+def test_the_post_stops_what_is_carried_into_it():
+    with World("round_obstacle") as world:
+        world.reset(20_005)
+        expert = Expert(world, "far")
+        for _ in range(80):
+            world.step(expert.action())
+        post = world.data.body("post").xpos[:2]
+        held = world.joint_positions
+        world.set_state(held, world.object_poses)
+        hit = False
+        for _ in range(60):
+            target = world.set_points
+            target[0] += 0.02 * np.sign(world.object_poses[0, 1])
+            world.step(target)
+            hit |= any(
+                world.model.body("post").id in world.model.geom_bodyid[contact.geom]
+                for contact in world.data.contact
+            )
+        assert np.allclose(world.data.body("post").xpos[:2], post)
+        assert hit
 
 
 def test_success_needs_half_a_second_with_the_gripper_open(pick_place: World):
