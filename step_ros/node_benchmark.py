@@ -97,7 +97,7 @@ def bench_node(
                     seconds,
                     image_size,
                     environment,
-                    parameters,
+                    given,
                 )
         except (NodeMeterError, NodeDiedError) as error:
             raise NodeBenchmarkError(str(error)) from error

@@ -41,8 +41,9 @@ REPORT_PERIOD = 0.5
 class SyntheticRobot(Node):
     """Publishes noise as images and zeros as joint states."""
 
-    def __init__(self) -> None:
-        super().__init__(NAME)
+    def __init__(self, **options: object) -> None:
+        """Takes what `Node` takes, but the name."""
+        super().__init__(NAME, **options)
         cameras = self._parameter("cameras", ["top"], "Names of the cameras.")
         height, width = self._parameter("image_size", [480, 640], "Height and width in pixels.")
         self._seconds = self._parameter("seconds", 120.0, "How long to publish.")
