@@ -144,6 +144,14 @@ def test_the_velocity_in_force_at_the_switch_is_kept() -> None:
     np.testing.assert_allclose(sent.sample(switch + 1e-6)[1], before[1], atol=1e-3)
 
 
+def test_a_clipped_joint_does_not_change_the_velocity_in_force() -> None:
+    asked = trajectory_of(CENTRE + np.arange(16)[:, None] / FPS * np.array([0.3, 0.3, 0.3, 4.0, 0.3, 0.3]))
+    switch = T_OBS + 0.05
+    before = asked.sample(switch)
+    sent = make_safe(asked, SO101, switch, before[0]).trajectory
+    np.testing.assert_allclose(sent.sample(switch + 1e-6)[1], before[1], atol=1e-3)
+
+
 def test_only_positions_out_of_range_are_clipped() -> None:
     asked = smooth(0.4, at=np.array([0.0, -0.55, 0.55, 1.45, 0.0, 0.9]))  # wrist_flex to 1.85.
     checked = make_safe(asked, SO101, T_OBS, asked.positions[0])

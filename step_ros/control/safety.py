@@ -101,7 +101,10 @@ def make_safe(
     faults: list[Fault] = []
     positions = _within(rest.positions, lower, upper, here, limits, faults)
     if positions is not rest.positions:
-        rest = Trajectory(rest.stamp, rest.times, positions, central_velocities(rest.times, positions))
+        moved = (positions != rest.positions).any(axis=0)
+        velocities = np.where(moved, central_velocities(rest.times, positions), rest.velocities)
+        velocities[0] = rest.velocities[0]
+        rest = Trajectory(rest.stamp, rest.times, positions, velocities)
     slowed, asked_end = _slowed(rest, limits, lower, upper), rest.times[-1]
     if guard is not None:
         violation = guard.first_violation(slowed, switch, _SINK)
@@ -266,9 +269,9 @@ def _rejoin(
     """
     if past is None:
         return rest
-    leads = np.allclose(past.positions[-1], rest.positions[0], atol=_ROUNDING) and np.allclose(
-        past.velocities[-1], rest.velocities[0], atol=1e-6
-    )
+    velocities = np.vstack([past.velocities[:-1], rest.velocities[:1]])
+    past = Trajectory(past.stamp, past.times, past.positions, velocities)
+    leads = np.allclose(past.positions[-1], rest.positions[0], atol=_ROUNDING)
     if not (leads and _inside(past, limits, lower - _ROUNDING, upper + _ROUNDING)):
         return rest
     return Trajectory(

@@ -7,6 +7,8 @@ beginning keeps its time.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from step_ros.control.interpolation import Extremes, cubic_extremes
@@ -54,7 +56,7 @@ def slow_down(
     """
     given = np.diff(times)
     spans = given.copy()
-    room = _room(positions, lower, upper)
+    room = _Room.of(positions, lower, upper)
     for number in range(10 * ROUNDS):
         scaled = _velocities(given, spans, velocities, room, limits)
         new_times = times[0] + np.concatenate([[0.0], np.cumsum(spans)])
@@ -67,27 +69,38 @@ def slow_down(
     raise ArithmeticError(f"no speed found for positions {positions.tolist()}")  # Cannot be: all become slow.
 
 
-def _room(positions: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
-    """Distance (N - 1, J) [rad] from each span's ends to the end of the range."""
-    highest = np.maximum(positions[:-1], positions[1:])
-    lowest = np.minimum(positions[:-1], positions[1:])
-    return np.maximum(np.minimum(upper - highest, lowest - lower), 0.0)
+class _Room(NamedTuple):
+    """What keeps the cubics in their range: distances (N - 1, J) [rad] for speeds at a span's two ends.
+
+    A cubic whose ends move towards each other's side at up to three times the mean velocity stays between
+    them. What an end's speed is beyond that takes it out by at most 4/27 of the span times the speed, and the
+    two ends share the room that there is.
+    """
+
+    start_up: np.ndarray
+    start_down: np.ndarray
+    end_up: np.ndarray
+    end_down: np.ndarray
+
+    @classmethod
+    def of(cls, positions: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> _Room:
+        first, second = positions[:-1], positions[1:]
+        above = 27 / 8 * np.maximum(upper - np.maximum(first, second), 0.0)
+        below = 27 / 8 * np.maximum(np.minimum(first, second) - lower, 0.0)
+        rise, fall = 3 * np.maximum(second - first, 0.0), 3 * np.maximum(first - second, 0.0)
+        return cls(rise + above, fall + below, rise + below, fall + above)
 
 
 def _velocities(
-    given: np.ndarray, spans: np.ndarray, velocities: np.ndarray, room: np.ndarray, limits: JointLimits
+    given: np.ndarray, spans: np.ndarray, velocities: np.ndarray, room: _Room, limits: JointLimits
 ) -> np.ndarray:
-    """The velocities that belong to the lengthened spans, within speed and range.
-
-    A cubic leaves the range of its two ends by at most 4/27 of the span times (|v0| + |v1|), so a speed of
-    27/8 of room per span at both ends keeps it inside.
-    """
+    """The velocities that belong to the lengthened spans, within speed and range; zero at the last point."""
     share = np.ones(len(velocities))
     share[1:-1] = (given[:-1] + given[1:]) / (spans[:-1] + spans[1:])
     scaled = velocities * share[:, None]
     scaled[-1] = 0.0
-    bound = 27 / 8 * room / spans[:, None]
-    largest = np.broadcast_to(limits.max_velocity * (1 - _HEADROOM), scaled.shape).copy()
-    largest[:-1] = np.minimum(largest[:-1], bound)
-    largest[1:] = np.minimum(largest[1:], bound)
-    return np.clip(scaled, -largest, largest)
+    start_up, start_down, end_up, end_down = (distance / spans[:, None] for distance in room)
+    scaled[:-1] = np.clip(scaled[:-1], -start_down, start_up)
+    scaled[1:] = np.clip(scaled[1:], -end_down, end_up)
+    fastest = limits.max_velocity * (1 - _HEADROOM)
+    return np.clip(scaled, -fastest, fastest)
