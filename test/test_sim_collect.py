@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import types
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 from step_ros.collect import CollectError, collect
 from step_ros.data.reader import Dataset
 from step_ros.evaluation.rollout import run_episode
+from step_ros.policy.config import PolicyConfig
+from step_ros.policy.errors import ConfigError
 from step_ros.policy.policy import load_policy
 from step_ros.sim.environment import STATES
 from step_ros.sim.environments import open_environment
@@ -54,6 +57,24 @@ def test_a_policy_trained_on_states_is_rolled_out_without_rendering(pick_either:
         result = run_episode(world, policy, SEED, max_ticks=16)
     assert result.ticks == 16
     assert result.score == 0.0
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("fps", 10.0),
+        ("action_names", ("x", "y")),
+        ("input_features", {"observation.images.side": (32, 32, 3)}),
+    ],
+)
+def test_a_policy_for_another_world_is_refused_by_name_of_what_differs(field: str, value: object):
+    fields = {"input_features": {STATES[0]: (6,)}, "action_names": tuple("abcdef"), "predictor": None}
+    config = PolicyConfig(**fields | {field: value})
+    with (
+        open_environment("pick_place") as world,
+        pytest.raises(ConfigError, match=f"(?s){field}.*pick_place"),
+    ):
+        run_episode(world, types.SimpleNamespace(config=config), SEED)
 
 
 def test_push_t_is_collected_at_its_own_rate_with_two_dimensional_actions(tmp_path: Path):

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from step_ros.policy.config import IMAGES, PolicyConfig
+from step_ros.policy.errors import ConfigError
 from step_ros.policy.policy import Plan, Policy
 from step_ros.sim.environment import STATES, Environment
 
@@ -39,7 +41,11 @@ def run_episode(world: Environment, policy: Policy, seed: int, max_ticks: int | 
 
     By default the world says how many ticks an episode may take. The policy is given exactly the
     observations that its config names; without images nothing is rendered.
+
+    Raises:
+        ConfigError: the policy's rate, actions or observations are not those of the world.
     """
+    _check(world, policy.config)
     world.reset(seed)
     policy.reset(seed)
     frames_needed = policy.config.n_obs_steps
@@ -82,3 +88,15 @@ def run_episode(world: Environment, policy: Policy, seed: int, max_ticks: int | 
 
 def _observe(world: Environment, policy: Policy) -> dict[str, np.ndarray]:
     return world.observation(policy.config.input_features)
+
+
+def _check(world: Environment, config: PolicyConfig) -> None:
+    actions = world.vectors["action"].names
+    observed = {*STATES, *(f"{IMAGES}{camera}" for camera in world.cameras)}
+    for field, found, accepted in (
+        ("fps", config.fps, float(world.fps)),
+        ("action_names", len(config.action_names), len(actions)),
+        ("input_features", sorted(set(config.input_features) - observed), []),
+    ):
+        if found != accepted:
+            raise ConfigError(field, found, f"{accepted}, as in {world.name}")
