@@ -115,6 +115,9 @@ class PolicyConfig:
     down_dims: tuple[int, ...] = setting((64, 128, 256), "channels of the U-Net's levels", low=1, high=8192)
     kernel_size: int = setting(5, "kernel of the U-Net's convolutions, odd", low=1, high=31)
     n_groups: int = setting(8, "groups of the U-Net's group norms", low=1, high=1024)
+    final_groups: int | None = setting(
+        None, "groups of the U-Net's last group norm, null for n_groups", low=1, high=1024
+    )
     diffusion_step_embed_dim: int = setting(128, "width of the timestep embedding, even", low=4, high=4096)
     use_film_scale_modulation: bool = setting(True, "FiLM scales as well as shifts")
     encoder: EncoderConfig = dataclasses.field(
@@ -139,6 +142,8 @@ class PolicyConfig:
             raise ConfigError("horizon", self.horizon, "a multiple of 2^(levels of down_dims - 1)")
         if any(channels % self.n_groups for channels in self.down_dims):
             raise ConfigError("down_dims", self.down_dims, f"multiples of n_groups ({self.n_groups})")
+        if self.final_groups and self.down_dims[0] % self.final_groups:
+            raise ConfigError("final_groups", self.final_groups, f"a divisor of {self.down_dims[0]}")
         if self.kernel_size % 2 == 0:
             raise ConfigError("kernel_size", self.kernel_size, "an odd number")
         if self.diffusion_step_embed_dim % 2:

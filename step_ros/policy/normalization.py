@@ -98,6 +98,11 @@ class Normalizer(nn.Module):
         return self.ranges[_key(name)]
 
 
+def range_key(name: str) -> str:
+    """Where the coefficients of a feature lie in a `Normalizer`."""
+    return "ranges." + _key(name)
+
+
 def _key(name: str) -> str:
     return name.replace(".", "_")
 

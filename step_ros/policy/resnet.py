@@ -93,9 +93,7 @@ class ResNetEncoder(nn.Module):
         self.register_buffer("pixel_gain", torch.ones(3, 1, 1))
         scaled = tuple(config.resize) or size
         crop = tuple(config.crop) or scaled
-        windows = [
-            slice(start, start + part) for start, part in zip(_centred(scaled, crop), crop, strict=True)
-        ]
+        windows = [_centred(whole, part) for whole, part in zip(scaled, crop, strict=True)]
         self._window: tuple[slice, ...] | None = tuple(windows)
         if scaled != size:
             self._window = None  # the crop is part of the two matrices
@@ -124,7 +122,7 @@ def scaling_matrix(length: int, target: int) -> Tensor:
 
     Scaling an image with two matrices is exact, and needs nothing that an engine might do in another way.
     """
-    identity = torch.eye(length)[None, None]
+    identity = torch.eye(length, device="cpu")[None, None]  # wherever the network is being made
     return interpolate(identity, (target, length), mode="bilinear", antialias=True)[0, 0].clone()
 
 

@@ -73,13 +73,17 @@ def _ddim(levels: _Levels) -> list[Step]:
 
 
 def _ddpm(levels: _Levels) -> list[Step]:
-    """Ancestral sampling with the posterior between list neighbours and the smaller fixed variance."""
+    """Ancestral sampling with the posterior between list neighbours and the smaller fixed variance.
+
+    Beta is what is left of 1 in single precision, 1e-3 off at the lowest levels: so it is in diffusers, whose
+    samples these are to be.
+    """
     steps = []
     for index in range(len(levels) - 1):
         signal, noise = levels.signal[index], levels.noise[index]
         next_signal, next_noise = levels.signal[index + 1], levels.noise[index + 1]
-        alpha = (signal / next_signal) ** 2
-        beta = 1.0 - alpha
+        alpha = np.float32(signal**2) / np.float32(next_signal**2)
+        beta = np.float32(1.0) - alpha
         steps.append(
             Step(
                 *levels.clean(index),

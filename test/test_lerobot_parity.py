@@ -1,0 +1,56 @@
+"""Chunks of LeRobot's diffusion policies are those of its own code (stored by fixtures/lerobot/make.py)."""
+
+from __future__ import annotations
+
+import lerobot_checkpoints as lerobot
+import numpy as np
+import pytest
+import torch
+
+from step_ros.policy.checkpoint import load_checkpoint, save_checkpoint
+from step_ros.policy.policy import load_policy
+
+TOLERANCE = 1e-5
+ENGINE_TOLERANCE = 2e-4
+
+
+@pytest.mark.parametrize(("version", "case"), lerobot.stored())
+def test_features_and_chunk_are_those_of_lerobot(version, case, tmp_path):
+    folder = lerobot.restore(version, case, tmp_path)
+    observation = lerobot.observation(case)
+    _, networks = load_checkpoint(folder)
+    with torch.inference_mode():
+        features = networks.encode({name: torch.from_numpy(v)[None] for name, v in observation.items()})
+    expected = lerobot.answer(version, case, "condition")
+    np.testing.assert_allclose(features.numpy().ravel(), expected, atol=TOLERANCE, rtol=TOLERANCE)
+
+    plan = load_policy(folder, method="native", engine="torch", seed=lerobot.SEED).act(observation)
+    chunk = lerobot.answer(version, case, "chunk")
+    np.testing.assert_allclose(plan.chunk, chunk, atol=TOLERANCE, rtol=TOLERANCE)
+
+
+def test_every_case_was_put_to_the_oldest_and_the_newest_format():
+    newest = {case for version, case in lerobot.stored() if version == "0.6"}
+    oldest = {case for version, case in lerobot.stored() if version == "0.3"}
+    assert newest == set(lerobot.NAMES)
+    assert oldest == {name for name, case in lerobot.cases.CASES.items() if case.get("since", "0.3") == "0.3"}
+    assert {version for version, _ in lerobot.stored()} == {"0.3", "0.4", "0.5", "0.6"}
+
+
+def test_the_import_in_our_own_format_gives_the_same_chunk(tmp_path):
+    folder = lerobot.restore("0.6", "resize and crop ratio", tmp_path / "theirs")
+    observation = lerobot.observation("resize and crop ratio")
+    before = load_policy(folder, method="native", engine="torch", seed=1).act(observation)
+    save_checkpoint(tmp_path / "ours", *load_checkpoint(folder))
+    after = load_policy(tmp_path / "ours", method="native", engine="torch", seed=1).act(observation)
+    np.testing.assert_array_equal(after.chunk, before.chunk)
+
+
+@pytest.mark.parametrize("case", ["resize and crop ratio", "two cameras, shared encoder"])
+def test_resnet_encoders_run_in_openvino(case, tmp_path):
+    folder = lerobot.restore("0.6", case, tmp_path)
+    plan = load_policy(folder, method="native", engine="openvino", seed=lerobot.SEED).act(
+        lerobot.observation(case)
+    )
+    expected = lerobot.answer("0.6", case, "chunk")
+    np.testing.assert_allclose(plan.chunk, expected, atol=ENGINE_TOLERANCE)
