@@ -1,136 +1,293 @@
-"""Starts /step on the SO-ARM101, with MuJoCo in the robot's place unless told otherwise.
+"""Starts the SO-ARM101 and /step: description, controllers, cameras, and the policy once they are active.
 
 For example (`--show-args` lists every argument):
 
     ros2 launch step_ros so101.launch.py method:=ddim record:=run1_bag
+    ros2 launch step_ros so101.launch.py hardware:=feetech cameras:="top=/dev/video0 wrist=/dev/video2"
     ros2 launch step_ros so101.launch.py hardware:=robot checkpoint:=/path/to/policy
 
-With hardware:=robot nothing but /step is started; see ROBOT_MUST_RUN for what it expects to find.
+The order: everything but the controllers starts at once, and /step loads its policy; then
+joint_state_broadcaster and joint_trajectory_controller are activated; then /step is. Whatever cannot be done
+ends the launch with the reason. With hardware:=robot nothing but /step is started; see ROBOT_MUST_RUN.
+docs/ros2_control.md has the rest.
 """
 
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, LogInfo, Shutdown
-from launch.conditions import IfCondition
-from launch.substitutions import (
-    EnvironmentVariable,
-    EqualsSubstitution,
-    LaunchConfiguration,
-    NotEqualsSubstitution,
-    PathJoinSubstitution,
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    ExecuteProcess,
+    IncludeLaunchDescription,
+    LogInfo,
+    OpaqueFunction,
+    RegisterEventHandler,
+    Shutdown,
 )
-from launch_ros.actions import Node
+from launch.event_handlers import OnProcessExit
+from launch.events import matches_action
+from launch.events.process import ProcessExited
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import LifecycleNode, Node
+from launch_ros.event_handlers import OnStateTransition
+from launch_ros.events.lifecycle import ChangeState
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
+from lifecycle_msgs.msg import Transition
+
+from step_ros import bringup
+from step_ros.launching import end_launch, required
 
 SHARE = FindPackageShare("step_ros")
-TRAJECTORY_TOPIC = "/joint_trajectory_controller/joint_trajectory"
+CONTROLLER_NAMES = ("joint_state_broadcaster", "joint_trajectory_controller")
+CONTROLLER_PATIENCE = "60"
+"""Seconds that the controller manager, and then a switch of controllers, may take."""
 ROBOT_MUST_RUN = (
     "hardware:=robot starts only /step. Already running must be: a joint_trajectory_controller for the six "
-    f"joints that listens on {TRAJECTORY_TOPIC}, a joint_state_broadcaster on /joint_states, and for each "
-    "camera of the policy an image publisher on <camera>/image_raw, all stamped by one clock. The policies "
-    "that come with the package have seen simulation only."
+    "joints, a joint_state_broadcaster on /joint_states, and for each camera of the policy an image "
+    "publisher on <camera>/image_raw, all stamped by one clock."
 )
+NOT_CONFIGURED = "/step cannot be configured; it says why above"
+BOOLEAN = ["true", "false"]
+
+
+def share(*parts: object) -> PathJoinSubstitution:
+    """A file of this package, installed."""
+    return PathJoinSubstitution([SHARE, *parts])
+
+
+def argument(name: str, default: object, description: str, choices: object = None) -> DeclareLaunchArgument:
+    """A launch argument."""
+    return DeclareLaunchArgument(
+        name,
+        default_value=default,
+        description=description,
+        choices=None if choices is None else list(choices),
+    )
+
 
 ARGUMENTS = [
-    DeclareLaunchArgument(
+    argument(
         "hardware",
-        default_value="mujoco",
-        choices=["mujoco", "robot"],
-        description="mujoco: also start the simulated arm and its cameras. robot: start only /step.",
+        "mujoco",
+        "What moves: a simulation, servos, or an arm that runs already.",
+        bringup.HARDWARE,
     ),
-    DeclareLaunchArgument(
-        "task",
-        default_value="pick_place",
-        choices=["pick_place", "stack_cube"],
-        description="What the simulation sets up and which shipped policy is the default checkpoint.",
+    argument(
+        "controller",
+        "auto",
+        "ros2_control, or internal: the simulation follows trajectories. auto: ros2_control if installed.",
+        bringup.CONTROLLERS,
     ),
-    DeclareLaunchArgument(
+    argument("task", "pick_place", "What the simulation sets up and which shipped policy is the default."),
+    argument(
         "checkpoint",
-        default_value=PathJoinSubstitution([SHARE, "models", "policies", LaunchConfiguration("task")]),
-        description="Folder of the policy (config.json and model.safetensors).",
+        share("models", "policies", LaunchConfiguration("task")),
+        "Folder of the policy (config.json and model.safetensors).",
     ),
-    DeclareLaunchArgument(
-        "method", default_value="step", description="How chunks are sampled: step, ddim, ddpm or predictor."
-    ),
-    DeclareLaunchArgument(
-        "seed", default_value="0", description="Seed of the simulated episode. Not used with hardware:=robot."
-    ),
-    DeclareLaunchArgument(
+    argument("method", "step", "How chunks are sampled: step, ddim, ddpm or predictor."),
+    argument("seed", "0", "Seed of the simulated episode. Only hardware:=mujoco."),
+    argument(
         "autostart",
-        default_value="true",
-        choices=["true", "false"],
-        description="false: /step waits for `ros2 lifecycle set /step configure`, then `activate`.",
+        "true",
+        "false: /step waits for `ros2 lifecycle set /step configure`, then `activate`.",
+        BOOLEAN,
     ),
-    DeclareLaunchArgument(
+    argument(
         "use_sim_time",
-        default_value="false",
-        choices=["true", "false"],
-        description="Whether /step takes the time from /clock. The simulation here stamps with wall time.",
+        "auto",
+        "Whether time comes from /clock. auto: where a simulation needs it.",
+        ["auto", *BOOLEAN],
     ),
-    DeclareLaunchArgument(
-        "record",
-        default_value="",
-        description="Folder of a new bag that gets every topic. Empty: record nothing.",
+    argument("port", "/dev/ttyACM0", "Serial port of the servos. Only hardware:=feetech."),
+    argument("ids", "1 2 3 4 5 6", "Ids of the servos in joint order. Only hardware:=feetech."),
+    argument(
+        "offsets",
+        "2048 2048 2048 2048 2048 2048",
+        "Tick (0 to 4095) of each servo at which its joint is at 0 rad. Only hardware:=feetech.",
     ),
-    DeclareLaunchArgument(
-        "step_params",
-        default_value=PathJoinSubstitution([SHARE, "config", "step.yaml"]),
-        description="Parameter file of /step.",
+    argument(
+        "cameras", "", 'Cameras to start and their devices, such as "top=/dev/video0 wrist=/dev/video2".'
     ),
-    DeclareLaunchArgument(
-        "bridge_params",
-        default_value=PathJoinSubstitution([SHARE, "config", "mujoco_bridge.yaml"]),
-        description="Parameter file of /mujoco_bridge.",
-    ),
+    argument("camera_driver", "usb_cam", "Package of the cameras' driver.", bringup.CAMERA_DRIVERS),
+    argument("camera_size", "640x480", "Width and height of the cameras' images in pixels."),
+    argument("record", "", "Folder of a new bag that gets every topic. Empty: record nothing."),
+    argument("rviz", "false", "Show the arm and its cameras in RViz.", BOOLEAN),
+    argument("step_params", share("config", "step.yaml"), "Parameter file of /step."),
+    argument("bridge_params", share("config", "mujoco_bridge.yaml"), "Parameter file of /mujoco_bridge."),
+    argument("controller_params", share("config", "controllers.yaml"), "Parameter file of the controllers."),
 ]
 
 
-def argument(name: str, value_type: type = str) -> ParameterValue:
+def generate_launch_description() -> LaunchDescription:
+    """The arguments, then what they ask for."""
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=bring_up)])
+
+
+def bring_up(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Everything that is started, in the order of the file's docstring.
+
+    Raises:
+        BringupError: an argument makes no sense or a package is missing.
+    """
+    chosen = {each.name: LaunchConfiguration(each.name).perform(context) for each in ARGUMENTS}
+    plan = bringup.make_plan(chosen["hardware"], chosen["controller"], chosen["use_sim_time"])
+    entities = [LogInfo(msg=f"controller: {plan.controller}, because {plan.why}")]
+    if chosen["hardware"] == "robot":
+        entities.append(LogInfo(msg=ROBOT_MUST_RUN))
+    entities += recorder(chosen)
+    if chosen["cameras"]:
+        entities.append(included("cameras", chosen, "cameras", "camera_driver", "camera_size"))
+    spawner = None
+    if plan.controller == "ros2_control":
+        names = ("hardware", "port", "ids", "offsets", "controller_params")
+        entities.append(included("control", chosen, *names, use_sim_time=str(plan.use_sim_time).lower()))
+        spawner = make_spawner(controller_files(chosen))
+    if chosen["hardware"] == "mujoco":
+        entities.append(bridge(chosen, plan))
+    entities += viewer(chosen, plan)
+    step = policy(chosen, plan)
+    if chosen["autostart"] == "true":
+        return [
+            *entities,
+            *sequence(step, spawner),
+            step,
+            change_state(step, Transition.TRANSITION_CONFIGURE),
+        ]
+    return [*entities, step] + ([] if spawner is None else [spawner, after_spawner(spawner, [])])
+
+
+def typed(name: str, value_type: type) -> ParameterValue:
     """A launch argument as a node parameter of a given type, so that a folder named 1 stays a string."""
     return ParameterValue(LaunchConfiguration(name), value_type=value_type)
 
 
-def hardware_is(name: str) -> IfCondition:
-    """True when the argument `hardware` is `name`."""
-    return IfCondition(EqualsSubstitution(LaunchConfiguration("hardware"), name))
+def included(file: str, chosen: dict[str, str], *names: str, **more: str) -> IncludeLaunchDescription:
+    """Another launch file of this package with some of the arguments."""
+    source = PythonLaunchDescriptionSource(share("launch", f"{file}.launch.py"))
+    values = {name: chosen[name] for name in names} | more
+    return IncludeLaunchDescription(source, launch_arguments=values.items())
 
 
-def generate_launch_description() -> LaunchDescription:
-    """The arguments, then the bag, the simulated arm and the policy."""
-    step = Node(
-        package="step_ros",
-        executable="step_node",
-        name="step",
+def controller_files(chosen: dict[str, str]) -> list[str]:
+    """Parameter files of the controllers, later ones over earlier ones."""
+    files = [chosen["controller_params"]]
+    if chosen["hardware"] == "feetech":
+        files.append(str(Path(get_package_share_directory("step_ros"), "config", "controllers_feetech.yaml")))
+    return files
+
+
+def make_spawner(files: list[str]) -> Node:
+    """Activates the controllers, one after the other, and ends."""
+    parameters = [part for file in files for part in ("--param-file", file)]
+    patience = ["--controller-manager-timeout", CONTROLLER_PATIENCE, "--switch-timeout", CONTROLLER_PATIENCE]
+    return Node(
+        package="controller_manager",
+        executable="spawner",
         output="screen",
-        on_exit=Shutdown(reason="/step ended"),
+        arguments=[*CONTROLLER_NAMES, *parameters, *patience],
+    )
+
+
+def bridge(chosen: dict[str, str], plan: bringup.Plan) -> Node:
+    """The simulated arm and its cameras."""
+    return required(
+        "step_ros",
+        "mujoco_bridge",
+        name="mujoco_bridge",
+        additional_env={"MUJOCO_GL": EnvironmentVariable("MUJOCO_GL", default_value="egl")},
         parameters=[
-            LaunchConfiguration("step_params"),
+            chosen["bridge_params"],
             {
-                "checkpoint": argument("checkpoint"),
-                "method": argument("method"),
-                "autostart": argument("autostart", bool),
-                "use_sim_time": argument("use_sim_time", bool),
+                "task": typed("task", str),
+                "seed": typed("seed", int),
+                "controller": plan.controller,
             },
         ],
     )
-    bridge = Node(
+
+
+def recorder(chosen: dict[str, str]) -> list[LaunchDescriptionEntity]:
+    """Records every topic."""
+    if not chosen["record"]:
+        return []
+    bringup.require("record", "ros2bag", "rosbag2_storage_mcap")
+    command = ["ros2", "bag", "record", "--all", "--output", chosen["record"]]
+    return [ExecuteProcess(cmd=command, output="screen")]
+
+
+def viewer(chosen: dict[str, str], plan: bringup.Plan) -> list[LaunchDescriptionEntity]:
+    """RViz; closing it ends nothing."""
+    if chosen["rviz"] == "false":
+        return []
+    bringup.require("rviz", "rviz2")
+    return [
+        Node(
+            package="rviz2",
+            executable="rviz2",
+            arguments=["-d", share("config", "so101.rviz")],
+            parameters=[{"use_sim_time": plan.use_sim_time}],
+        )
+    ]
+
+
+def policy(chosen: dict[str, str], plan: bringup.Plan) -> LifecycleNode:
+    """The node /step; its lifecycle is moved from here."""
+    return LifecycleNode(
         package="step_ros",
-        executable="mujoco_bridge",
-        name="mujoco_bridge",
+        executable="step_node",
+        name="step",
+        namespace="",
         output="screen",
-        on_exit=Shutdown(reason="/mujoco_bridge ended"),
-        condition=hardware_is("mujoco"),
-        additional_env={"MUJOCO_GL": EnvironmentVariable("MUJOCO_GL", default_value="egl")},
+        on_exit=end_launch("/step ended"),
         parameters=[
-            LaunchConfiguration("bridge_params"),
-            {"task": argument("task"), "seed": argument("seed", int)},
+            chosen["step_params"],
+            {
+                "checkpoint": typed("checkpoint", str),
+                "method": typed("method", str),
+                "autostart": False,
+                "use_sim_time": plan.use_sim_time,
+            },
         ],
     )
-    bag = ExecuteProcess(
-        cmd=["ros2", "bag", "record", "--all", "--output", LaunchConfiguration("record")],
-        output="screen",
-        condition=IfCondition(NotEqualsSubstitution(LaunchConfiguration("record"), "")),
-    )
-    return LaunchDescription(
-        [*ARGUMENTS, LogInfo(msg=ROBOT_MUST_RUN, condition=hardware_is("robot")), bag, bridge, step]
-    )
+
+
+def change_state(step: LifecycleNode, transition: int) -> EmitEvent:
+    """Asks /step for a transition."""
+    return EmitEvent(event=ChangeState(lifecycle_node_matcher=matches_action(step), transition_id=transition))
+
+
+def sequence(step: LifecycleNode, spawner: Node | None) -> list[LaunchDescriptionEntity]:
+    """Configured, then the controllers, then active; the end when /step cannot be configured."""
+    activate = [change_state(step, Transition.TRANSITION_ACTIVATE)]
+    handlers = [
+        OnStateTransition(
+            target_lifecycle_node=step,
+            start_state="configuring",
+            goal_state="inactive",
+            entities=activate if spawner is None else [spawner],
+        ),
+        OnStateTransition(
+            target_lifecycle_node=step,
+            start_state="configuring",
+            goal_state="unconfigured",
+            entities=[LogInfo(msg=NOT_CONFIGURED), Shutdown(reason=NOT_CONFIGURED)],
+        ),
+    ]
+    registered: list[LaunchDescriptionEntity] = [RegisterEventHandler(handler) for handler in handlers]
+    return registered if spawner is None else [*registered, after_spawner(spawner, activate)]
+
+
+def after_spawner(spawner: Node, then: list[LaunchDescriptionEntity]) -> RegisterEventHandler:
+    """Goes on when the controllers are active, ends everything when they are not."""
+
+    def ended(event: ProcessExited, context: LaunchContext) -> list[LaunchDescriptionEntity]:
+        if event.returncode == 0:
+            return [LogInfo(msg=f"active: {', '.join(CONTROLLER_NAMES)}"), *then]
+        reason = f"{' and '.join(CONTROLLER_NAMES)} could not be activated; the spawner says why above"
+        return [] if context.is_shutdown else [LogInfo(msg=reason), Shutdown(reason=reason)]
+
+    return RegisterEventHandler(OnProcessExit(target_action=spawner, on_exit=ended))
