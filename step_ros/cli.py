@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from step_ros import __version__
+from step_ros import __version__, cli_bags
+from step_ros.cli_bags import pairs
 from step_ros.paths import share_path
 from step_ros.sim.catalogue import ARM_TASKS, TASK_NAMES
 
@@ -70,14 +71,6 @@ def main() -> None:
         if not type(error).__module__.startswith("step_ros."):
             raise
         sys.exit(f"step-ros: {error}")
-
-
-def _pairs(option: str, texts: list[str] | None) -> dict[str, str] | None:
-    """NAME=VALUE options as a mapping."""
-    for text in texts or ():
-        if not all(text.partition("=")[::2]):
-            raise typer.BadParameter(f"found {text}, accepted: NAME=VALUE", param_hint=option)
-    return dict(text.split("=", 1) for text in texts) if texts else None
 
 
 def _print_version(wanted: bool) -> None:
@@ -188,7 +181,7 @@ def train_policy(
         prediction_type=prediction_type,
         threads=threads,
         fps=fps,
-        features=_pairs("--feature", features),
+        features=pairs("--feature", features),
     )
 
 
@@ -229,7 +222,7 @@ def train_predictor(
         max_minutes=max_minutes,
         threads=threads,
         fps=fps,
-        features=_pairs("--feature", features),
+        features=pairs("--feature", features),
         augmentation=HistoryAugmentation(time_shift=time_shift, noise=noise, offset=offset, dropout=dropout),
     )
 
@@ -416,6 +409,8 @@ def info() -> None:
     for config in sorted(share_path("models", "policies").glob("*/config.json")):
         typer.echo(f"{'policy':12s} {config.parent}")
 
+
+cli_bags.add_to(app)
 
 if __name__ == "__main__":
     main()
