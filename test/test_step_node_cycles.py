@@ -59,6 +59,7 @@ class Outlet:
     plans: list = field(default_factory=list)
     errors: list = field(default_factory=list)
     times: list = field(default_factory=list)
+    marks: list = field(default_factory=list)
     alarms: int = 0
 
     def send(self, trajectory) -> None:
@@ -66,6 +67,9 @@ class Outlet:
 
     def planned(self, plan, stamp) -> None:
         self.plans.append((stamp, plan))
+
+    def marked(self, kind) -> None:
+        self.marks.append(kind)
 
     def timed(self, times) -> None:
         self.times.append(times)
@@ -563,6 +567,16 @@ def test_a_repeated_warning_is_reported_at_once_only_the_first_time(rig) -> None
     for _ in range(5):
         rig.runner.refuse("camera top", "image is empty (0x0)")
     assert rig.outlet.alarms == alarms + 1
+
+
+def test_episodes_are_marked_where_the_arm_begins_to_move_holds_and_forgets(rig) -> None:
+    running(rig)
+    assert rig.outlet.marks == ["reset", "begin"]
+    rig.runner.enable(False)
+    rig.runner.enable(True)
+    rig.runner.reset()
+    rig.runner.stop()
+    assert rig.outlet.marks[2:] == ["end", "begin", "reset", "end"]
 
 
 def test_deactivation_holds_the_arm(rig) -> None:

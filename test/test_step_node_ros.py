@@ -18,13 +18,14 @@ from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.srv import SetParameters
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
-from rclpy.qos import qos_profile_sensor_data
+from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from step_ros.control.joints import JOINT_NAMES, JointLimits
+from step_ros.data.episode_marks import EpisodeMark, read_mark
 from step_ros.nodes.decode import seconds
 from step_ros.nodes.encode import stamp_message
 from step_ros.nodes.step_node import StepNode
@@ -186,6 +187,23 @@ def test_chunks_go_out_as_anchored_trajectories_within_the_limits(moving: Rig) -
         assert list(message.points[-1].velocities) == [0.0] * 6
     moving.wait(lambda: moving.chunks and moving.stalls, "no chunk or stall message")
     assert len(moving.chunks[0].points) == 16
+
+
+def test_an_episode_is_marked_with_the_parameters_in_force_for_whoever_comes_later(moving: Rig) -> None:
+    marks: list[EpisodeMark] = []
+    latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    moving.robot.create_subscription(
+        DiagnosticArray, "/step/episode", lambda message: marks.append(read_mark(message)), latched
+    )
+    moving.wait(lambda: marks, "no mark")
+    assert marks[0].kind == "begin"
+    assert marks[0].values["method"] == "step"
+    assert marks[0].values["sigma_stall"] == "1.25"
+    assert moving.set("sigma_stall", 0.5)[0]
+    moving.wait(lambda: marks[-1].kind == "changed", "no mark of the change")
+    assert marks[-1].values["sigma_stall"] == "0.5"
+    assert moving.call(SetBool, "/step/enable", SetBool.Request(data=False)).success
+    moving.wait(lambda: "end" in [mark.kind for mark in marks], "no mark of the end")
 
 
 def test_diagnostics_tell_latency_policy_time_and_counts(moving: Rig) -> None:

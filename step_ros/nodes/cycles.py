@@ -18,6 +18,7 @@ import numpy as np
 
 from step_ros.control.joints import JointLimits
 from step_ros.control.trajectory import Trajectory
+from step_ros.data.episode_marks import BEGIN, END, RESET
 from step_ros.data.messages import MessageError
 from step_ros.nodes.ahead import FramesAhead, Work
 from step_ros.nodes.commands import Commander, LateChunkError
@@ -42,6 +43,9 @@ class Outlet(Protocol):
 
     def timed(self, times: CycleTimes) -> None:
         """Where the time of a cycle went whose command was sent."""
+
+    def marked(self, kind: str) -> None:
+        """An episode began or ended, or what was seen is forgotten (`data.episode_marks`)."""
 
     def failed(self, error: Exception) -> None:
         """The policy raised."""
@@ -107,7 +111,7 @@ class CycleRunner:
         """Begin to act on what comes in."""
         with self._lock:
             self._permission.start(enabled, self._monotonic())
-            self._window.clear()
+            self._forget()
             self.check()
 
     def stop(self) -> None:
@@ -126,7 +130,7 @@ class CycleRunner:
         """Forget the episode so far, and a failure of the policy; the next cycle starts cold."""
         with self._lock:
             self._permission.failure = None
-            self._window.clear()
+            self._forget()
             self._begin_episode()
             self.check()
 
@@ -197,6 +201,7 @@ class CycleRunner:
                 if self.hold_reason is not None:
                     self.hold_reason = None
                     self._begin_episode()
+                    self._outlet.marked(BEGIN)
             elif self.hold_reason is None:
                 self._hold(reason)
             elif self.hold_reason != reason:
@@ -207,6 +212,8 @@ class CycleRunner:
 
     def _hold(self, reason: str, always: bool = False) -> None:
         """Stay where the arm is; says so only if this node has commanded it (`always`: in any case)."""
+        if self.hold_reason is None:
+            self._outlet.marked(END)
         self.hold_reason = reason
         now = self._clock()
         fresh = not self._permission.watchdog.stale(JOINTS, now, self._monotonic())
@@ -215,6 +222,10 @@ class CycleRunner:
             self._outlet.send(rest)
         self._begin_episode()
         self._outlet.alarmed()
+
+    def _forget(self) -> None:
+        self._window.clear()
+        self._outlet.marked(RESET)
 
     def _begin_episode(self) -> None:
         self._generation += 1

@@ -20,7 +20,7 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.qos import qos_profile_sensor_data
+from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Bool
@@ -30,6 +30,7 @@ from trajectory_msgs.msg import JointTrajectory
 from step_ros.control.errors import ControlError
 from step_ros.control.timing import due_times
 from step_ros.control.trajectory import Trajectory
+from step_ros.data.episode_marks import CHANGED, STATUS_NAME
 from step_ros.nodes import decode, encode, parameters, report
 from step_ros.nodes.cycles import CycleRunner
 from step_ros.nodes.diagnostics import CycleTimes
@@ -46,6 +47,7 @@ _CHECK_PERIOD = 0.05
 """Seconds between two looks at the age of the inputs."""
 _REPORT_PERIOD = 1.0
 """Seconds between two reports on /diagnostics when nothing happens."""
+_LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class StepNode(LifecycleNode):
@@ -70,11 +72,13 @@ class StepNode(LifecycleNode):
         self._chunks = self.create_publisher(JointTrajectory, "~/chunk", 10)
         self._stalls = self.create_publisher(Bool, "~/stalled", 10)
         self._timing = self.create_publisher(DiagnosticArray, "~/timing", 10)
+        self._episodes = self.create_publisher(DiagnosticArray, "~/episode", _LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_service(Trigger, "~/reset", self._on_reset)
         self.create_service(SetBool, "~/enable", self._on_enable)
         self.create_service(SetBool, "~/estop", self._on_estop)
         self.add_on_set_parameters_callback(self._on_parameters)
+        self.add_post_set_parameters_callback(lambda _: self.marked(CHANGED))
         # Not the node's clock: a simulation that stands still must not stop the watch over it.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(_CHECK_PERIOD, self._on_check, clock=steady)
@@ -224,6 +228,14 @@ class StepNode(LifecycleNode):
             self._timing.publish(
                 encode.diagnostics_message(times.stamp, name, DiagnosticStatus.OK, "ms", times.values())
             )
+
+    def marked(self, kind: str) -> None:
+        """Mark an episode for recordings, with the parameters in force; the newest mark stays to be had."""
+        values = {key: str(given.value) for key, given in self.get_parameters_by_prefix("").items()}
+        name = f"{self.get_name()}: {STATUS_NAME}"
+        self._episodes.publish(
+            encode.diagnostics_message(self._now(), name, DiagnosticStatus.OK, kind, values)
+        )
 
     def failed(self, error: Exception) -> None:
         """Log where the policy failed."""

@@ -199,7 +199,9 @@ class CycleReader:
     def _mark(self, message: BagMessage) -> None:
         mark = read_mark(message.content)
         self._marked = mark.values
-        if mark.kind == RESET:
+        # A frame that was under way at a reset was still seen after it, which its stamp does not tell. Where
+        # chunks say when cycles began, nothing depends on it.
+        if mark.kind == RESET and not self._follow:
             self._window.clear()
         if mark.kind in (BEGIN, RESET):
             self._begin_episode(message.time)
