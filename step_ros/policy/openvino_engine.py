@@ -125,26 +125,19 @@ class _Request:
         return self._request.get_output_tensor(0).data.copy()
 
 
-class _Module(torch.nn.Module):
-    """A function as a module: torch never lets go of what a traced function holds."""
-
-    def __init__(self, function: Callable[..., Tensor]) -> None:
-        super().__init__()
-        self._function = function
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return self._function(*inputs)
-
-
 def _convert(function: Callable[..., Tensor], example: tuple[Tensor, ...]) -> openvino.Model:
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # torch's fused attention has no OpenVINO counterpart
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about tracing, which OpenVINO's converter builds on
-            traced = torch.jit.trace(_Module(function), example, check_trace=False)
+            traced = torch.jit.trace(lambda *inputs: function(*inputs), example, check_trace=False)
         model = openvino.convert_model(traced, example_input=example)
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
+    for node in traced.graph.findAllNodes("prim::Constant", recurse=True):
+        # torch keeps every trace until the process ends; the weights must not stay with it.
+        if node.hasAttribute("value") and node.kindOf("value") == "t":
+            node.t_("value", torch.empty(0))
     model.reshape({index: list(tensor.shape) for index, tensor in enumerate(example)})
     return model
