@@ -57,7 +57,7 @@ def test_images_are_decoded_once_and_match_what_was_seen(whole, monkeypatch):
     def no_more_decoding(*_args):
         raise AssertionError("decoded twice")
 
-    monkeypatch.setattr("step_ros.data.reader.decode_video", no_more_decoding)
+    monkeypatch.setattr("step_ros.data.reader.iterate_video", no_more_decoding)
     np.testing.assert_array_equal(Dataset(whole).images(TOP), images)
 
 
@@ -98,7 +98,7 @@ def test_a_camera_that_is_not_there_is_refused_with_those_that_are(whole):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"codebase_version": "v2.1"}, r"info\.json: codebase_version: found v2\.1, accepted: v3\.0"),
+        ({"codebase_version": "v1.6"}, r"info\.json: codebase_version: found v1\.6, accepted: v3\.0"),
         ({"fps": None}, r"info\.json: fps"),
         ({"total_episodes": 3}, "episodes: found 1, accepted: 3"),
         ({"total_frames": 99}, "frames: found 14"),
@@ -114,10 +114,10 @@ def test_info_that_does_not_fit_is_refused(root, changes, message):
 def test_missing_and_damaged_files_are_named(root, name):
     (root / name).write_text("{{{")
     with pytest.raises(DatasetError, match=name):
-        Dataset(root)
+        _ = Dataset(root).stats
     (root / name).unlink()
     with pytest.raises(DatasetError, match=name):
-        Dataset(root)
+        _ = Dataset(root).stats
 
 
 def test_a_folder_without_a_dataset_is_refused(tmp_path):

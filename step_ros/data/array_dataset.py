@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from step_ros.data.episodes import Episode
 from step_ros.data.errors import DatasetError
-from step_ros.data.reader import Episode
+from step_ros.data.pictures import scaled
 from step_ros.data.statistics import array_statistics
 
 ACTION = "action"
@@ -88,29 +89,43 @@ class ArrayDataset:
         """Names of the image features, `observation.images.<camera>`."""
         return tuple(name for name in self._parts if name.startswith(IMAGES))
 
-    def images(self, camera: str) -> np.ndarray:
-        """All frames of a camera, (N, H, W, 3) uint8, as a read-only memory map.
+    def frames(
+        self, camera: str, episode: Episode, size: tuple[int, int] | None = None
+    ) -> Iterator[np.ndarray]:
+        """An episode's images in blocks (n, H, W, 3) uint8; `size` (height, width) reduces them."""
+        stored = self._stored_size(camera)
+        (key, _) = self._parts[camera][0]
+        for start in range(0, episode.length, BLOCK):
+            block = self._read(key, episode, start, min(start + BLOCK, episode.length))
+            yield np.stack(list(scaled(self._pictures(camera, block), stored, size or stored, self.root)))
 
-        The first call decodes them into the cache folder, block by block.
+    def images(self, camera: str, size: tuple[int, int] | None = None) -> np.ndarray:
+        """All frames of a camera, (N, H, W, 3) uint8, as a read-only memory map; `size` as for `frames`.
+
+        The first call for a size decodes them into the cache folder, block by block.
         """
-        if camera not in self.cameras:
-            raise DatasetError(self.root, camera, "no such camera", ", ".join(self.cameras))
-        shape = (self.num_frames, *self.features[camera]["shape"])
-        path = cache_folder(self.root) / f"{camera}.npy"
+        height, width = size or self._stored_size(camera)
+        shape = (self.num_frames, height, width, 3)
+        path = cache_folder(self.root) / f"{camera}-{height}x{width}.npy"
         if not path.exists() or np.load(path, mmap_mode="r").shape != shape:
             self._decode(camera, shape, path)
         return np.load(path, mmap_mode="r")
+
+    def _stored_size(self, camera: str) -> tuple[int, int]:
+        if camera not in self.cameras:
+            raise DatasetError(self.root, camera, "no such camera", ", ".join(self.cameras))
+        height, width, _ = self.features[camera]["shape"]
+        return height, width
 
     def _decode(self, camera: str, shape: tuple[int, ...], path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         beside = path.with_name(path.name + ".part")
         frames = np.lib.format.open_memmap(beside, mode="w+", dtype=np.uint8, shape=shape)
-        (key, _) = self._parts[camera][0]
         for episode in self.episodes:
-            for start in range(episode.start, episode.stop, BLOCK):
-                stop = min(start + BLOCK, episode.stop)
-                block = self._read(key, episode, start - episode.start, stop - episode.start)
-                frames[start:stop] = self._pictures(camera, block)
+            done = episode.start
+            for block in self.frames(camera, episode, shape[1:3]):
+                frames[done : done + len(block)] = block
+                done += len(block)
         frames.flush()
         beside.replace(path)
 

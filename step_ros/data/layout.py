@@ -14,10 +14,13 @@ import numpy as np
 from step_ros.data.errors import DatasetError
 
 CODEBASE_VERSION = "v3.0"
+READABLE_VERSIONS = ("v3.0", "v2.1", "v2.0")
 CHUNK_SIZE = 1000  # files per chunk folder
 
 INFO_PATH = "meta/info.json"
 STATS_PATH = "meta/stats.json"
+EPISODES_V2 = "meta/episodes.jsonl"
+EPISODES_STATS_V2 = "meta/episodes_stats.jsonl"
 TASKS_PATH = "meta/tasks.parquet"
 EPISODES_PATH = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
@@ -43,6 +46,34 @@ def file_location(episode: int) -> dict[str, int]:
 
 def is_video(feature: dict[str, Any]) -> bool:
     return feature["dtype"] == "video"
+
+
+def is_camera(feature: dict[str, Any]) -> bool:
+    """Whether a feature holds images, as a video or one by one."""
+    return feature["dtype"] in ("video", "image")
+
+
+def image_shape(feature: dict[str, Any]) -> tuple[int, int, int]:
+    """(height, width, 3) of a camera feature; some datasets name the colours first."""
+    shape, names = list(feature["shape"]), feature.get("names")
+    first = names[0] in ("channel", "channels") if names else shape[0] == 3 and shape[-1] != 3
+    height, width = shape[1:] if first else shape[:2]
+    return height, width, 3
+
+
+def dimension_names(feature: dict[str, Any]) -> list[str]:
+    """What a vector feature's dimensions are called, `dimension_0` and so on where it does not say.
+
+    LeRobot's `shoulder_pan.pos` is `shoulder_pan` here; its older datasets have `{"motors": [...]}` and names
+    such as `main_shoulder_pan`.
+    """
+    names = feature.get("names")
+    if isinstance(names, dict):
+        names = [name for group in names.values() for name in group]
+    size = feature["shape"][0]
+    if not names or len(names) != size:
+        return [f"dimension_{index}" for index in range(size)]
+    return [name.removesuffix(".pos").removeprefix("main_") for name in names]
 
 
 def check_features(features: dict[str, dict[str, Any]], file: Path | str) -> dict[str, dict[str, Any]]:

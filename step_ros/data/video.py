@@ -6,6 +6,7 @@ resolution costs more than all the rest (30 dB at any rate), and a running polic
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,12 @@ def encode_video(path: Path, frames: np.ndarray, fps: int, crf: int) -> None:
         container.mux(stream.encode())
 
 
-def decode_video(path: Path, start: float, count: int) -> np.ndarray:
-    """The `count` frames from time `start` (seconds) on, (count, H, W, 3) uint8.
+def iterate_video(path: Path, start: float, count: int) -> Iterator[np.ndarray]:
+    """The `count` frames from time `start` (seconds) on, each (H, W, 3) uint8, one at a time.
 
     Raises `DatasetError` when the file is missing, unreadable or holds fewer frames.
     """
-    frames: list[np.ndarray] = []
+    left = count
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
@@ -46,14 +47,18 @@ def decode_video(path: Path, start: float, count: int) -> np.ndarray:
                 container.seek(int(start / stream.time_base), stream=stream)
             for frame in container.decode(stream):
                 if frame.time >= start - half_frame:
-                    frames.append(frame.to_ndarray(format="rgb24"))
-                if len(frames) == count:
-                    break
+                    left -= 1
+                    yield frame.to_ndarray(format="rgb24")
+                if left == 0:
+                    return
     except (av.FFmpegError, IndexError) as error:
         raise DatasetError(path, "video", error, "a readable video file") from error
-    if len(frames) < count:
-        raise DatasetError(path, "frames", f"{len(frames)} from {start:.3f} s on", f"{count} frames")
-    return np.stack(frames)
+    raise DatasetError(path, "frames", f"{count - left} from {start:.3f} s on", f"{count} frames")
+
+
+def decode_video(path: Path, start: float, count: int) -> np.ndarray:
+    """What `iterate_video` gives, all at once: (count, H, W, 3) uint8."""
+    return np.stack(list(iterate_video(path, start, count)))
 
 
 def video_info(path: Path, crf: int) -> dict[str, Any]:
