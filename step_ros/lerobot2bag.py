@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
-from step_ros.data.bag_topics import ACTIONS, EPISODES, JOINT_STATES
+from step_ros.data.bag_topics import ACTIONS
 from step_ros.data.bag_writer import BagWriter, joint_state, mark, picture
 from step_ros.data.episode_marks import BEGIN, END
 from step_ros.data.errors import DatasetError
 from step_ros.data.reader import Dataset, Episode
+from step_ros.data.recorded import EPISODES, JOINT_STATES
 
 IMAGES, STATE, ACTION = "observation.images.", "observation.state", "action"
 STAMP = "stamp"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tracemalloc
 from pathlib import Path
 
@@ -19,11 +20,12 @@ from step_ros.data.bag_errors import (
     MissingTopicError,
     TopicTypeError,
 )
-from step_ros.data.bag_topics import COMPRESSED, TopicChoice, find_topics, recorded_topics
+from step_ros.data.bag_topics import COMPRESSED, TopicChoice, find_topics
 from step_ros.data.bag_writer import BagWriter, joint_state, mark, open_writer, picture
 from step_ros.data.bags import Bag
 from step_ros.data.episode_marks import read_mark
 from step_ros.data.messages import MessageError, image, joint_positions
+from step_ros.data.recorded import RECORDED, recorded_pattern
 
 COMMANDS = "/joint_trajectory_controller/joint_trajectory"
 
@@ -257,10 +259,22 @@ def test_a_camera_recorded_raw_and_compressed_is_read_raw(tmp_path) -> None:
         assert find_topics(bag, ("top",)).images["top"] == "/top/image_raw"
 
 
-def test_what_is_recorded_is_listed_in_one_place() -> None:
-    topics = recorded_topics(["top/image_raw", "/wrist/image_raw/compressed"])
-    assert {"/joint_states", "/step/episode", "/step/chunk", COMMANDS} < set(topics)
-    assert topics[-2:] == ("/top/image_raw", "/wrist/image_raw/compressed")
+@pytest.mark.parametrize("topic", [*RECORDED, "/top/image_raw", "/left/top/image_raw/compressed"])
+def test_what_replay_needs_is_recorded(topic) -> None:
+    assert re.search(recorded_pattern(), topic)
+
+
+@pytest.mark.parametrize(
+    "topic", ["/rosout", "/top/camera_info", "/top/image_raw/theora", "/x/joint_states", "/step/chunks"]
+)
+def test_what_replay_does_not_need_is_not_recorded(topic) -> None:
+    assert not re.search(recorded_pattern(), topic)
+
+
+def test_cameras_elsewhere_are_recorded_where_they_are() -> None:
+    pattern = recorded_pattern(["front/color"])
+    assert re.search(pattern, "/front/color")
+    assert not re.search(pattern, "/top/image_raw")
 
 
 def test_a_mark_says_what_happened_when_and_with_which_parameters() -> None:

@@ -1,4 +1,4 @@
-"""Which topics of a bag carry what: the one list of what is recorded, and how it is found again.
+"""Which topics of a bag carry what.
 
 A topic is recognised by its type and the end of its name, so that namespaces do not matter. Where more than
 one fits (two robots, a leader and a follower), nothing is guessed: somebody must choose.
@@ -11,13 +11,8 @@ from dataclasses import dataclass
 
 from step_ros.data.bag_errors import AmbiguousTopicError, MissingTopicError, TopicTypeError
 from step_ros.data.bags import Bag
+from step_ros.data.recorded import CHUNKS, EPISODES, JOINT_STATES, TRAJECTORIES
 
-JOINT_STATES = "/joint_states"
-TRAJECTORIES = "/joint_trajectory_controller/joint_trajectory"
-CHUNKS = "/step/chunk"
-STALLED = "/step/stalled"
-EPISODES = "/step/episode"
-DIAGNOSTICS = "/diagnostics"
 ACTIONS = "/action"
 """Recorded actions of a dataset that was turned into a bag (sensor_msgs/JointState)."""
 
@@ -26,14 +21,6 @@ COMPRESSED = "sensor_msgs/msg/CompressedImage"
 JOINT_STATE = "sensor_msgs/msg/JointState"
 TRAJECTORY = "trajectory_msgs/msg/JointTrajectory"
 MARKS = "diagnostic_msgs/msg/DiagnosticArray"
-
-RECORDED = (JOINT_STATES, TRAJECTORIES, CHUNKS, STALLED, EPISODES, DIAGNOSTICS)
-"""What a recording for replay needs besides the cameras' images."""
-
-
-def recorded_topics(image_topics: Sequence[str]) -> tuple[str, ...]:
-    """Everything that replay needs to find in a bag, for a policy that looks through these image topics."""
-    return (*RECORDED, *(topic if topic.startswith("/") else f"/{topic}" for topic in image_topics))
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ import numpy as np
 from step_ros.control.errors import LimitsError
 from step_ros.control.joints import JointLimits
 from step_ros.data.bag_errors import MissingTopicError
-from step_ros.data.bag_topics import ACTIONS, TRAJECTORIES, TopicChoice, find_topics
+from step_ros.data.bag_topics import ACTIONS, TopicChoice, find_topics
 from step_ros.data.bags import Bag
+from step_ros.data.recorded import TRAJECTORIES
 from step_ros.evaluation.replay.cycles import Cut, Cycle, CycleReader, Findings
 from step_ros.evaluation.replay.errors import ReplayError
 from step_ros.evaluation.replay.measures import Measures
