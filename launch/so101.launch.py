@@ -18,7 +18,6 @@ from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import (
     DeclareLaunchArgument,
-    EmitEvent,
     ExecuteProcess,
     IncludeLaunchDescription,
     LogInfo,
@@ -27,19 +26,14 @@ from launch.actions import (
     Shutdown,
 )
 from launch.event_handlers import OnProcessExit
-from launch.events import matches_action
 from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
-from launch_ros.actions import LifecycleNode, Node
-from launch_ros.event_handlers import OnStateTransition
-from launch_ros.events.lifecycle import ChangeState
-from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
-from lifecycle_msgs.msg import Transition
 
 from step_ros import bringup
-from step_ros.launching import end_launch, required
+from step_ros.launching import activate, configure, required, step_node, typed
 
 SHARE = FindPackageShare("step_ros")
 CONTROLLER_NAMES = ("joint_state_broadcaster", "joint_trajectory_controller")
@@ -50,7 +44,6 @@ ROBOT_MUST_RUN = (
     "joints, a joint_state_broadcaster on /joint_states, and for each camera of the policy an image "
     "publisher on <camera>/image_raw, all stamped by one clock."
 )
-NOT_CONFIGURED = "/step cannot be configured; it says why above"
 BOOLEAN = ["true", "false"]
 
 
@@ -149,20 +142,12 @@ def bring_up(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     if chosen["hardware"] == "mujoco":
         entities.append(bridge(chosen, plan))
     entities += viewer(chosen, plan)
-    step = policy(chosen, plan)
-    if chosen["autostart"] == "true":
-        return [
-            *entities,
-            *sequence(step, spawner),
-            step,
-            change_state(step, Transition.TRANSITION_CONFIGURE),
-        ]
-    return [*entities, step] + ([] if spawner is None else [spawner, after_spawner(spawner, [])])
-
-
-def typed(name: str, value_type: type) -> ParameterValue:
-    """A launch argument as a node parameter of a given type, so that a folder named 1 stays a string."""
-    return ParameterValue(LaunchConfiguration(name), value_type=value_type)
+    step = step_node(plan.use_sim_time)
+    if chosen["autostart"] == "false":
+        return [*entities, step] + ([] if spawner is None else [spawner, after_spawner(spawner)])
+    if spawner is None:
+        return [*entities, *configure(step, then=[activate(step)])]
+    return [*entities, after_spawner(spawner, activate(step)), *configure(step, then=[spawner])]
 
 
 def included(file: str, chosen: dict[str, str], *names: str, **more: str) -> IncludeLaunchDescription:
@@ -234,54 +219,7 @@ def viewer(chosen: dict[str, str], plan: bringup.Plan) -> list[LaunchDescription
     ]
 
 
-def policy(chosen: dict[str, str], plan: bringup.Plan) -> LifecycleNode:
-    """The node /step; its lifecycle is moved from here."""
-    return LifecycleNode(
-        package="step_ros",
-        executable="step_node",
-        name="step",
-        namespace="",
-        output="screen",
-        on_exit=end_launch("/step ended"),
-        parameters=[
-            chosen["step_params"],
-            {
-                "checkpoint": typed("checkpoint", str),
-                "method": typed("method", str),
-                "autostart": False,
-                "use_sim_time": plan.use_sim_time,
-            },
-        ],
-    )
-
-
-def change_state(step: LifecycleNode, transition: int) -> EmitEvent:
-    """Asks /step for a transition."""
-    return EmitEvent(event=ChangeState(lifecycle_node_matcher=matches_action(step), transition_id=transition))
-
-
-def sequence(step: LifecycleNode, spawner: Node | None) -> list[LaunchDescriptionEntity]:
-    """Configured, then the controllers, then active; the end when /step cannot be configured."""
-    activate = [change_state(step, Transition.TRANSITION_ACTIVATE)]
-    handlers = [
-        OnStateTransition(
-            target_lifecycle_node=step,
-            start_state="configuring",
-            goal_state="inactive",
-            entities=activate if spawner is None else [spawner],
-        ),
-        OnStateTransition(
-            target_lifecycle_node=step,
-            start_state="configuring",
-            goal_state="unconfigured",
-            entities=[LogInfo(msg=NOT_CONFIGURED), Shutdown(reason=NOT_CONFIGURED)],
-        ),
-    ]
-    registered: list[LaunchDescriptionEntity] = [RegisterEventHandler(handler) for handler in handlers]
-    return registered if spawner is None else [*registered, after_spawner(spawner, activate)]
-
-
-def after_spawner(spawner: Node, then: list[LaunchDescriptionEntity]) -> RegisterEventHandler:
+def after_spawner(spawner: Node, *then: LaunchDescriptionEntity) -> RegisterEventHandler:
     """Goes on when the controllers are active, ends everything when they are not."""
 
     def ended(event: ProcessExited, context: LaunchContext) -> list[LaunchDescriptionEntity]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from step_ros.nodes.pacing import Pacer
+from step_ros.nodes.pacing import OnDemandPacer, Pacer
 
 EPOCH = 1_700_000_000_000_000_000
 MILLISECOND = 1_000_000
@@ -93,3 +93,38 @@ def test_other_factors_keep_simulated_time_free_of_gaps(clock):
     paced.advance()
     assert paced.slips == 1
     assert paced.stamp_ns == EPOCH + 110 * MILLISECOND
+
+
+def test_on_demand_only_as_many_periods_are_due_as_were_asked_for():
+    pacer = OnDemandPacer(30)
+    assert pacer.seconds_to_next() > 0
+    pacer.request(2)
+    for _ in range(2):
+        assert pacer.seconds_to_next() == 0.0
+        pacer.advance()
+    assert pacer.seconds_to_next() > 0
+
+
+def test_on_demand_stamps_are_the_nearest_nanosecond_and_do_not_depend_on_the_clock():
+    pacer, start = OnDemandPacer(30), OnDemandPacer.START_NS
+    stamps = []
+    for _ in range(3):
+        pacer.advance()
+        stamps.append(pacer.stamp_ns - start)
+    assert stamps == [33_333_333, 66_666_667, 100_000_000]
+
+
+def test_on_demand_a_jump_ahead_drops_what_was_asked_for():
+    pacer = OnDemandPacer(30)
+    pacer.request(5)
+    pacer.skip(2)
+    assert pacer.seconds_to_next() > 0
+    assert pacer.stamp_ns == OnDemandPacer.START_NS + 2 * 10**9
+
+
+def test_on_demand_it_is_known_how_long_nothing_was_asked_for(clock):
+    pacer = OnDemandPacer(30, monotonic=lambda: clock.now / 1e9)
+    clock.sleep(3.0)
+    assert pacer.idle_seconds == pytest.approx(3.0)
+    pacer.advance()
+    assert pacer.idle_seconds == pytest.approx(0.0)

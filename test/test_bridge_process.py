@@ -36,7 +36,8 @@ def test_images_nobody_asks_for_are_not_rendered():
 
 
 @pytest.mark.parametrize(
-    ("parameter", "word"), [("task", "task"), ("servo", "servo"), ("image_size", "image_size")]
+    ("parameter", "word"),
+    [("task", "task"), ("servo", "servo"), ("image_size", "image_size"), ("controller", "controller")],
 )
 def test_parameter_with_an_impossible_value_is_named(parameter, word):
     value = [0, 96] if parameter == "image_size" else "nonsense"

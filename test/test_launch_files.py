@@ -1,4 +1,4 @@
-"""The launch files with real `launch` and stand-ins for executables: what starts, in what order, what fails."""
+"""The launch files with real `launch` and stand-ins for executables: what starts, when, and what fails."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def note(text):
         log.write(text + "\\n")
 
 note("{name} starts " + " ".join(sys.argv[1:]))
-if "{name}" == "spawner":
+if "{name}" == "spawner" or "play" in sys.argv:
     time.sleep(0.2)
-    note("spawner ends")
+    note("{name} ends")
     sys.exit(int(os.environ.get("SPAWNER_STATUS", "0")))
 signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -91,6 +91,8 @@ ROS2_CONTROL = {
     "feetech_ros2_driver": [],
     "usb_cam": ["usb_cam_node_exe"],
     "v4l2_camera": ["v4l2_camera_node"],
+    "ros2bag": ["ros2"],
+    "rosbag2_storage_mcap": [],
 }
 
 
@@ -103,6 +105,7 @@ class Installation:
         self.environment = {
             **os.environ,
             "AMENT_PREFIX_PATH": str(self.prefix),
+            "PATH": f"{self.prefix / 'lib' / 'ros2bag'}:{os.environ['PATH']}",
             "STAND_IN_LOG": str(self.log_file),
             "ROS_DISTRO": "jazzy",
             "ROS_HOME": str(folder),
@@ -244,7 +247,6 @@ def test_hardware_without_its_packages_is_refused_with_their_names(bare, hardwar
             ["cameras:=top=/dev/video0", "camera_size:=big"],
             "camera_size: found 'big', accepted: WIDTHxHEIGHT",
         ),
-        (["record:=bag"], "record needs what is not installed: ros2bag"),
         (["rviz:=true"], "rviz needs what is not installed: rviz2"),
     ],
 )
@@ -273,3 +275,32 @@ def test_an_arm_that_runs_already_gets_only_step(full) -> None:
     printed = full.run_until("step activates", "hardware:=robot")
     assert "Already running must be" in printed
     assert {line.split()[0] for line in full.log} == {"step_node", "step"}
+
+
+def test_recording_starts_when_asked_for(full, tmp_path: Path) -> None:
+    full.run_until("step activates", f"record:={tmp_path / 'bag'}")
+    assert f"bag record --all --output {tmp_path / 'bag'}" in full.log[full.position("ros2 starts")]
+
+
+def test_a_bag_is_played_once_step_is_active_and_its_end_is_the_launchs(full, tmp_path: Path) -> None:
+    printed = full.fail(f"bag:={tmp_path}", "topics:=/joint_states /top/image_raw", file="replay")
+    assert full.position("step activates") < full.position("ros2 starts")
+    assert f"bag play {tmp_path}" in full.log[full.position("ros2 starts")]
+    assert full.log[full.position("ros2 starts")].endswith("--topics /joint_states /top/image_raw")
+    assert "process has died" not in printed
+
+
+def test_a_replayed_policy_commands_nothing_that_moves(full, tmp_path: Path) -> None:
+    full.fail(f"bag:={tmp_path}", file="replay")
+    line = full.log[full.position("step_node starts")]
+    files = [Path(part) for part in line.split() if part.startswith("/tmp/launch_params_")]
+    assert any("trajectory_topic: /replay/joint_trajectory" in file.read_text() for file in files)
+
+
+def test_a_bag_that_is_not_there_is_named(full) -> None:
+    assert "bag: found no file or folder '/nowhere'" in full.fail("bag:=/nowhere", file="replay")
+
+
+def test_replaying_names_the_packages_that_it_lacks(bare, tmp_path: Path) -> None:
+    printed = bare.fail(f"bag:={tmp_path}", file="replay")
+    assert "replay needs what is not installed: ros2bag, rosbag2_storage_mcap" in printed

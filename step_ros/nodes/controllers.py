@@ -39,6 +39,10 @@ class Arm(Protocol):
     def joint_positions(self) -> NDArray:
         """Measured positions (J,) [rad]."""
 
+    @property
+    def joint_velocities(self) -> NDArray:
+        """Measured velocities (J,) [rad/s]."""
+
 
 class Controller(Protocol):
     """Gives the set points and gets the measured joints.
@@ -111,7 +115,10 @@ class InternalController:
     def _follow(self, message: JointTrajectory) -> None:
         try:
             self._follower.accept(
-                messages.trajectory_command(message), self._arm.now, self._arm.joint_positions
+                messages.trajectory_command(message),
+                self._arm.now,
+                self._arm.joint_positions,
+                self._arm.joint_velocities,
             )
         except TrajectoryRejectedError as reason:
             self.refused += 1

@@ -139,6 +139,11 @@ class MujocoBridge(Node):
         return self._world.joint_positions
 
     @property
+    def joint_velocities(self) -> NDArray:
+        """Measured joint velocities (6,) rad/s."""
+        return self._world.joint_velocities
+
+    @property
     def _stamp(self) -> TimeMessage:
         return Time(nanoseconds=self._pacer.stamp_ns).to_msg()
 
