@@ -112,6 +112,7 @@ def test_expert_evaluation_counts_what_its_rows_say(tmp_path: Path):
     results = evaluate_expert("pick_place", tmp_path / "expert.json", episodes=1, seed=20_010)
     assert results["successes"] == sum(row["success"] for row in results["rows"]) == 1
     assert json.loads((tmp_path / "expert.json").read_text())["rows"] == results["rows"]
+    assert 0 < results["mean_off_command"] < 0.01
 
 
 def test_summary_reports_success_with_its_interval():

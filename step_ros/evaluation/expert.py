@@ -20,6 +20,8 @@ def evaluate_expert(
 ) -> dict:
     """Run the expert from the seeds `seed ... seed + episodes - 1`; returns what is written to `out`.
 
+    `off_command` is how far the worst joint (gripper aside) is from its command at the end of a tick, mean.
+
     Raises:
         ValueError: unknown task or servo.
     """
@@ -29,6 +31,7 @@ def evaluate_expert(
         rows = [_episode(environment, number) for number in track(seeds, f"expert {task}")]
     finally:
         environment.close()
+    off = [row["off_command"] for row in rows if "off_command" in row]
     successes = sum(row["success"] for row in rows)
     results = {
         "task": task,
@@ -36,12 +39,13 @@ def evaluate_expert(
         **provenance(),
         "episodes": len(rows),
         "successes": successes,
+        "mean_off_command": float(np.mean(off)) if off else None,
         "success_interval_95": wilson(successes, len(rows)),
         "rows": rows,
     }
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(results, indent=1) + "\n")
-    Console().print(f"{task}: expert succeeded in {successes} of {len(rows)} episodes")
+    Console().print(f"{task}, {servo}: expert succeeded in {successes} of {len(rows)} episodes")
     return results
 
 
@@ -51,11 +55,15 @@ def _episode(environment: Environment, seed: int) -> dict[str, object]:
         expert = make_expert(environment, seed)
     except UnreachableError as error:
         return {"seed": seed, "success": False, "ticks": 0, "reason": str(error)}
-    seen = [environment.observation(STATES)]
+    seen, off = [environment.observation(STATES)], []
     while not (expert.done or environment.success) and len(seen) <= environment.max_ticks:
-        environment.step(expert.action())
+        action = expert.action()
+        environment.step(action)
         seen.append(environment.observation(STATES))
-    row = {"seed": seed, "success": environment.success, "ticks": len(seen) - 1, "score": environment.score}
+        # A gripper that holds something is off its command on purpose; nothing disturbs it either.
+        off.append(np.abs(action - seen[-1]["observation.state"])[environment.disturbed].max())
+    row = {"seed": seed, "success": environment.success, "ticks": len(off), "score": environment.score}
+    row["off_command"] = float(np.mean(off))
     if environment.modes:
         behaviour = environment.behaviour(*(np.stack([frame[name] for frame in seen]) for name in STATES))
         row |= {"mode": behaviour.mode, "indecision": behaviour.indecision}
