@@ -20,6 +20,8 @@ def test_the_default_limits_cover_every_joint_of_the_arm() -> None:
         ("upper", [-2.0, 1.0], "below"),
         ("max_step", [0.0, 1.0], "> 0"),
         ("max_velocity", [1.0, -1.0], "> 0"),
+        ("max_acceleration", [1.0, 0.0], "> 0"),
+        ("max_acceleration", [1.0, np.inf], "finite"),
     ],
 )
 def test_limits_that_make_no_sense_are_refused(field: str, value: list[float], words: str) -> None:
@@ -31,3 +33,16 @@ def test_limits_that_make_no_sense_are_refused(field: str, value: list[float], w
 def test_limits_cannot_be_changed_afterwards() -> None:
     with pytest.raises(ValueError, match="read-only"):
         JointLimits.so101().lower[0] = 0.0
+
+
+@pytest.mark.parametrize(
+    "changes", [{"margin": -0.1}, {"margin": 1.0}, {"margin": np.nan}, {"names": ("a",)}]
+)
+def test_a_margin_or_names_that_do_not_fit_are_refused(changes: dict) -> None:
+    with pytest.raises(LimitsError, match=r"margin|names"):
+        JointLimits(*np.array([[-1.0, -1.0], [1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]), **changes)
+
+
+def test_joints_are_called_by_their_names_where_they_are_known() -> None:
+    assert JointLimits.so101().name(5) == "gripper"
+    assert JointLimits(*np.array([[-1.0], [1.0], [1.0], [1.0]])).name(0) == "joint 0"

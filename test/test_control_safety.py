@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from step_ros.control.errors import LimitsError, UnsafeCommandError
 from step_ros.control.faults import Severity
-from step_ros.control.interpolation import cubic_extremes
+from step_ros.control.interpolation import cubic_peaks, cubic_ranges
 from step_ros.control.joints import JOINT_NAMES, JointLimits
 from step_ros.control.safety import check_chunk, hold, make_safe
 from step_ros.control.timing import make_trajectory
@@ -63,11 +63,12 @@ def assert_possible(sent: Trajectory, limits: JointLimits) -> None:
     assert all(np.isfinite(values).all() for values in (sent.times, sent.positions, sent.velocities))
     assert (np.diff(sent.times) > 0).all()
     assert not sent.velocities[-1].any()
-    extremes = cubic_extremes(sent.times, sent.positions, sent.velocities)
-    assert (extremes.lowest >= limits.lower - 1e-8).all()
-    assert (extremes.highest <= limits.upper + 1e-8).all()
-    assert (extremes.speed <= limits.max_velocity * (1 + 1e-8)).all()
-    assert (extremes.acceleration <= limits.max_acceleration * (1 + 1e-8)).all()
+    motion = (sent.times, sent.positions, sent.velocities)
+    (lowest, highest), (speed, acceleration) = cubic_ranges(*motion), cubic_peaks(*motion)
+    assert (lowest >= limits.lower - 1e-8).all()
+    assert (highest <= limits.upper + 1e-8).all()
+    assert (speed <= limits.max_velocity * (1 + 1e-8)).all()
+    assert (acceleration <= limits.max_acceleration * (1 + 1e-8)).all()
     for time in np.linspace(sent.stamp + sent.times[0], sent.end, 20):
         position, velocity, acceleration = sent.state(time)
         assert ((position >= limits.lower - 1e-8) & (position <= limits.upper + 1e-8)).all()

@@ -1,4 +1,4 @@
-"""The safety page names every fault that exists, and only settings that do."""
+"""The safety page names every fault that exists."""
 
 from step_ros.control.faults import NAMES
 from step_ros.paths import share_path

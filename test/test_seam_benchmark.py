@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 
 from step_ros.evaluation.seams.command import bench_seams, with_ratios
@@ -116,7 +117,8 @@ def untrained_policy() -> Policy:
         diffusion_step_embed_dim=8,
         predictor=PredictorConfig(width=16, heads=2, feedforward=16),
     )
-    ranges = {"min": [-0.5, -1.0, 0.0, 0.5, -0.5, 0.0], "max": [0.5, 0.0, 1.0, 1.5, 0.5, 1.0]}
+    ranges = {"min": [-0.3, -0.8, 0.3, 0.8, -0.3, 0.2], "max": [0.3, -0.3, 0.7, 1.1, 0.3, 0.8]}
+    torch.manual_seed(20_000)
     return Policy(
         config, build_networks(config, {"observation.state": ranges, "action": ranges}), engine="torch"
     )

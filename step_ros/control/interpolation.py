@@ -6,8 +6,6 @@ straight line, velocities as well a cubic, accelerations as well a quintic.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 
@@ -51,40 +49,37 @@ def value(coefficients: np.ndarray, time: np.ndarray | float) -> np.ndarray:
     return result
 
 
-@dataclass(frozen=True)
-class Extremes:
-    """How far each segment of a cubic trajectory goes; every array has shape (N - 1, J).
+def cubic_peaks(
+    times: np.ndarray, positions: np.ndarray, velocities: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Largest speed and acceleration, both (N - 1, J), of each cubic of a trajectory, exactly.
 
-    Attributes:
-        lowest, highest: position [rad].
-        speed: largest absolute velocity [rad/s].
-        acceleration: largest absolute acceleration [rad/s^2].
+    Args:
+        times: (N,) [s].
+        positions, velocities: (N, J) [rad], [rad/s].
     """
+    span = np.diff(times)[:, None]
+    mean = np.diff(positions, axis=0) / span
+    v0, v1 = velocities[:-1], velocities[1:]
+    begin, end = (6 * mean - 4 * v0 - 2 * v1) / span, (2 * v0 + 4 * v1 - 6 * mean) / span
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # Where the acceleration changes its sign the velocity has its extreme.
+        inner = np.where(begin * end < 0, np.abs(v0 + span * begin**2 / (2 * (begin - end))), 0.0)
+    speed = np.maximum(np.maximum(np.abs(v0), np.abs(v1)), inner)
+    return speed, np.maximum(np.abs(begin), np.abs(end))
 
-    lowest: np.ndarray
-    highest: np.ndarray
-    speed: np.ndarray
-    acceleration: np.ndarray
 
-
-def cubic_extremes(times: np.ndarray, positions: np.ndarray, velocities: np.ndarray) -> Extremes:
-    """Extremes of the cubics through positions (N, J) with velocities (N, J) at `times` (N,), exactly."""
+def cubic_ranges(
+    times: np.ndarray, positions: np.ndarray, velocities: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest position, both (N - 1, J) [rad], of each cubic of a trajectory, exactly."""
     span = np.diff(times)[:, None]
     cubic = segment(span, (positions[:-1], positions[1:]), (velocities[:-1], velocities[1:]))
-    slope = derivative(cubic)
-    bend = derivative(slope)
-    _, _, c2, c3 = cubic
+    _, c1, c2, c3 = cubic
     with np.errstate(divide="ignore", invalid="ignore"):
-        vertex = -c2 / (3 * c3)
-        root = np.sqrt(c2**2 - 3 * cubic[1] * c3)
         # The two stable forms of the quadratic formula; each is exact where the other cancels.
-        q = -(c2 + np.copysign(root, c2))
-        turns = (q / (3 * c3), cubic[1] / q)
+        q = -(c2 + np.copysign(np.sqrt(c2**2 - 3 * c1 * c3), c2))
+        turns = (q / (3 * c3), c1 / q)
     places = [np.where((t > 0) & (t < span), t, 0.0) for t in turns]
     reached = np.stack([positions[:-1], positions[1:], *(value(cubic, t) for t in places)])
-    inner = np.where((vertex > 0) & (vertex < span), vertex, 0.0)
-    speeds = np.stack([velocities[:-1], velocities[1:], value(slope, inner)])
-    bends = np.stack([value(bend, 0.0), value(bend, span)])
-    return Extremes(
-        reached.min(axis=0), reached.max(axis=0), np.abs(speeds).max(axis=0), np.abs(bends).max(axis=0)
-    )
+    return reached.min(axis=0), reached.max(axis=0)

@@ -13,8 +13,9 @@ import numpy as np
 
 from step_ros.control.errors import UnsafeCommandError
 from step_ros.control.faults import Fault
-from step_ros.control.interpolation import cubic_extremes
+from step_ros.control.interpolation import cubic_ranges
 from step_ros.control.joints import JointLimits
+from step_ros.control.ranges import within
 from step_ros.control.scaling import excess, slow_down
 from step_ros.control.trajectory import SAME_TIME, Trajectory, central_velocities
 from step_ros.control.workspace import WorkspaceGuard
@@ -99,7 +100,7 @@ def make_safe(
         return Checked(trajectory)
     past, rest = _split(trajectory, switch)
     faults: list[Fault] = []
-    positions = _within(rest.positions, lower, upper, here, limits, faults)
+    positions = within(rest.positions, lower, upper, here, limits, faults)
     if positions is not rest.positions:
         moved = (positions != rest.positions).any(axis=0)
         velocities = np.where(moved, central_velocities(rest.times, positions), rest.velocities)
@@ -165,11 +166,10 @@ def _inside(trajectory: Trajectory, limits: JointLimits, lower: np.ndarray, uppe
         return False
     if (np.abs(trajectory.velocities) > limits.max_velocity).any():
         return False
-    extremes = cubic_extremes(trajectory.times, trajectory.positions, trajectory.velocities)
+    motion = (trajectory.times, trajectory.positions, trajectory.velocities)
+    lowest, highest = cubic_ranges(*motion)
     return bool(
-        (extremes.lowest >= lower).all()
-        and (extremes.highest <= upper).all()
-        and (excess(extremes, limits) <= 1.0).all()
+        (lowest >= lower).all() and (highest <= upper).all() and (excess(*motion, limits) <= 1.0).all()
     )
 
 
@@ -188,41 +188,6 @@ def _split(trajectory: Trajectory, switch: float) -> tuple[Trajectory | None, Tr
         Trajectory(whole.stamp, whole.times[before], whole.positions[before], whole.velocities[before]),
         Trajectory(whole.stamp, whole.times[after], whole.positions[after], whole.velocities[after]),
     )
-
-
-def _within(
-    positions: np.ndarray,
-    lower: np.ndarray,
-    upper: np.ndarray,
-    here: np.ndarray,
-    limits: JointLimits,
-    faults: list[Fault],
-) -> np.ndarray:
-    """Positions inside the range, the first one near `here`; the same array where nothing had to change."""
-    beyond = np.maximum(lower - positions, positions - upper)
-    if (beyond > 0).any():
-        row, joint = np.unravel_index(np.argmax(beyond), beyond.shape)
-        asked, accepted = positions[row, joint], (lower[joint], upper[joint])
-        faults.append(
-            Fault(
-                "position limit",
-                f"{limits.name(joint)} asked to {asked:.3f} rad, "
-                f"accepted {accepted[0]:.3f} to {accepted[1]:.3f}",
-            )
-        )
-        positions = np.clip(positions, lower, upper)
-    step = positions[0] - here
-    if (np.abs(step) > limits.max_step).any():
-        joint = int(np.argmax(np.abs(step) / limits.max_step))
-        faults.append(
-            Fault(
-                "large step",
-                f"{limits.name(joint)} asked to step by {step[joint]:.3f} rad at once, "
-                f"accepted {limits.max_step[joint]:.3f}",
-            )
-        )
-        positions = np.vstack([here + np.clip(step, -limits.max_step, limits.max_step), positions[1:]])
-    return positions
 
 
 def _slowed(rest: Trajectory, limits: JointLimits, lower: np.ndarray, upper: np.ndarray) -> Trajectory:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from step_ros.control.interpolation import Extremes, cubic_extremes
+from step_ros.control.interpolation import cubic_peaks
 from step_ros.control.joints import JointLimits
 
 ROUNDS = 60
@@ -21,14 +21,16 @@ _HEADROOM = 1e-6
 """Share of every limit that is left unused, so that rounding cannot exceed it."""
 
 
-def excess(extremes: Extremes, limits: JointLimits) -> np.ndarray:
+def excess(
+    times: np.ndarray, positions: np.ndarray, velocities: np.ndarray, limits: JointLimits
+) -> np.ndarray:
     """By how much each span (N - 1,) is too short: at most 1 where speed and acceleration are accepted.
 
     Speed falls with the length of a span, acceleration with its square.
     """
-    speed = extremes.speed / limits.max_velocity
-    acceleration = np.sqrt(extremes.acceleration / limits.max_acceleration)
-    return np.maximum(speed, acceleration).max(axis=1)
+    speed, acceleration = cubic_peaks(times, positions, velocities)
+    shortage = np.maximum(speed / limits.max_velocity, np.sqrt(acceleration / limits.max_acceleration))
+    return shortage.max(axis=1)
 
 
 def slow_down(
@@ -60,7 +62,7 @@ def slow_down(
     for number in range(10 * ROUNDS):
         scaled = _velocities(given, spans, velocities, room, limits)
         new_times = times[0] + np.concatenate([[0.0], np.cumsum(spans)])
-        too_short = excess(cubic_extremes(new_times, positions, scaled), limits)
+        too_short = excess(new_times, positions, scaled, limits)
         if (too_short <= 1.0 - _HEADROOM / 4).all():
             return new_times, scaled
         if number >= ROUNDS:

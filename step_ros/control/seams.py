@@ -113,7 +113,8 @@ def join(chunk: Trajectory, plan: Trajectory, now: float, switch: float, blend: 
     old, new = plan.state(switch), chunk.state(switch)
     offset, drift = old.position - new.position, old.velocity - new.velocity
     begins_late = chunk.stamp + chunk.times[0] > now
-    if blend == 0 or (not begins_late and _agree(chunk, plan, (now, switch))):
+    before = _until_switch(chunk, plan, now, switch)
+    if blend == 0 or (not begins_late and _agree(chunk, plan, before[0], switch)):
         return chunk
     end = min(switch + blend, chunk.end)
     whole = chunk.with_point(switch).with_point(end)
@@ -125,9 +126,8 @@ def join(chunk: Trajectory, plan: Trajectory, now: float, switch: float, blend: 
     positions, velocities = whole.positions.copy(), whole.velocities.copy()
     positions[blending] += value(decay, u)
     velocities[blending] += value(derivative(decay), u)
-    before = _until_switch(chunk, plan, now, switch)
     past = [plan.sample(time) for time in before]
-    stamp = min(chunk.stamp, now)
+    stamp = min(chunk.stamp, float(before[0]))
     return Trajectory(
         stamp,
         np.concatenate([before - stamp, whole.times[after] + (whole.stamp - stamp)]),
@@ -139,12 +139,15 @@ def join(chunk: Trajectory, plan: Trajectory, now: float, switch: float, blend: 
 def _until_switch(chunk: Trajectory, plan: Trajectory, now: float, switch: float) -> np.ndarray:
     """Times [s] of points that repeat `plan` up to `switch`: one a little before `now`, and its own."""
     begin = max(chunk.stamp + chunk.times[0], now - _EARLY, min(plan.stamp + plan.times[0], now))
-    begin = min(begin, now)
+    begin = min(begin, now, switch - 2 * _APART)
     own = plan.stamp + plan.times
     times = np.concatenate([[begin], own[own > begin + _APART]])
     return times[times < switch - _APART]
 
 
-def _agree(chunk: Trajectory, plan: Trajectory, times: tuple[float, ...]) -> bool:
-    jumps = [seam_jump(plan.state(time), chunk.state(time)) for time in times]
+def _agree(chunk: Trajectory, plan: Trajectory, begin: float, switch: float) -> bool:
+    """Whether both are the same motion from `begin` to `switch` [s]: the same at every point of either."""
+    points = np.concatenate([chunk.stamp + chunk.times, plan.stamp + plan.times])
+    times = [begin, *points[(points > begin) & (points < switch)], switch]
+    jumps = (seam_jump(plan.state(time), chunk.state(time)) for time in times)
     return all(max(jump.position, jump.velocity) < _SAME for jump in jumps)

@@ -1,0 +1,76 @@
+"""A trajectory's values, its extremes, and points put into it."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from step_ros.control.interpolation import cubic_peaks, cubic_ranges, derivative, segment, value
+from step_ros.control.trajectory import Trajectory
+
+PROFILE = settings(max_examples=25, deadline=None)
+numbers = arrays(np.float64, (5, 3), elements=st.floats(-10, 10))
+spans = arrays(np.float64, 4, elements=st.floats(0.01, 2.0))
+
+
+def trajectory_of(gaps, positions, velocities) -> Trajectory:
+    return Trajectory(100.0, np.concatenate([[0.0], np.cumsum(gaps)]), positions, velocities)
+
+
+@PROFILE
+@given(gaps=spans, positions=numbers, velocities=numbers)
+def test_extremes_are_reached_and_never_passed(gaps, positions, velocities) -> None:
+    motion = trajectory_of(gaps, positions, velocities)
+    given = (motion.times, positions, velocities)
+    (lowest, highest), (speed, acceleration) = cubic_ranges(*given), cubic_peaks(*given)
+    shares = np.linspace(0.001, 0.999, 60)
+    for k in range(4):
+        states = [motion.state(100.0 + motion.times[k] + share * gaps[k]) for share in shares]
+        reached, fast, strong = (np.array(column) for column in zip(*states, strict=True))
+        rounding = 1e-8 * (1 + np.abs(reached).max())
+        assert (reached >= lowest[k] - rounding).all()
+        assert (reached <= highest[k] + rounding).all()
+        for values, largest in ((fast, speed[k]), (strong, acceleration[k])):
+            assert (np.abs(values) <= largest * (1 + 1e-8) + 1e-8).all()
+            assert (np.abs(values).max(axis=0) >= 0.9 * largest - 1e-6).all()
+
+
+@PROFILE
+@given(gaps=spans, positions=numbers, velocities=numbers, share=st.floats(0.01, 0.99))
+def test_a_point_put_in_does_not_change_the_motion(gaps, positions, velocities, share) -> None:
+    motion = trajectory_of(gaps, positions, velocities)
+    denser = motion.with_point(100.0 + share * motion.times[-1])
+    times = np.linspace(100.0, motion.end, 50)
+    np.testing.assert_allclose(denser.positions_at(times), motion.positions_at(times), atol=1e-4)
+    assert (np.diff(denser.times) > 0).all()
+
+
+def test_a_point_on_a_line_stays_on_the_line() -> None:
+    line = Trajectory(0.0, np.array([0.0, 1.0]), np.array([[0.0], [1.0]]))
+    assert line.with_point(0.25).positions[1, 0] == 0.25
+    mixed = Trajectory(0.0, np.array([0.0, 1.0]), np.array([[0.0], [1.0]]), np.array([[np.nan], [0.0]]))
+    assert mixed.with_point(0.25).sample(0.1)[0] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("time", [99.0, 100.0, 100.5, 101.0, 102.0])
+def test_a_point_outside_or_on_another_is_not_put_in(time: float) -> None:
+    motion = Trajectory(100.0, np.array([0.0, 0.5, 1.0]), np.zeros((3, 1)), np.zeros((3, 1)))
+    assert motion.with_point(time) is motion
+
+
+def test_many_positions_at_once_equal_each_alone() -> None:
+    rng = np.random.default_rng(20_000)
+    motion = trajectory_of(rng.uniform(0.1, 1, 4), *rng.normal(size=(2, 5, 3)))
+    times = np.linspace(99.0, motion.end + 1, 40)
+    np.testing.assert_allclose(motion.positions_at(times), [motion.sample(time)[0] for time in times])
+
+
+@pytest.mark.parametrize("degree", [1, 3, 5])
+def test_a_segment_meets_its_ends(degree: int) -> None:
+    ends = np.random.default_rng(20_001).normal(size=(3, 2, 4))
+    coefficients = segment(0.7, *[tuple(pair) for pair in ends[: (degree + 1) // 2]])
+    assert len(coefficients) == degree + 1
+    for order in range((degree + 1) // 2):
+        np.testing.assert_allclose([value(coefficients, t) for t in (0.0, 0.7)], ends[order], atol=1e-9)
+        coefficients = derivative(coefficients)
