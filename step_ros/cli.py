@@ -239,9 +239,9 @@ def evaluate(
     episodes: Annotated[int, typer.Option(min=1, help="Episodes per method, on the same seeds.")] = 100,
     seed: FirstSeed = 0,
     workers: Workers = 2,
-    engine: Annotated[
-        Literal["auto", "torch", "openvino"], typer.Option(help="What runs the networks.")
-    ] = "auto",
+    engine: Engine = "auto",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads per network call.")] = 1,
+    precision: Annotated[str, typer.Option(help="Number format of the arithmetic: fp32 or bf16.")] = "fp32",
     servo: Servo = "sts3215",
 ) -> None:
     """Compare methods on the same seeds in lock-step simulation, without ROS."""
@@ -256,6 +256,8 @@ def evaluate(
         seed=seed,
         workers=workers,
         engine=engine,
+        threads=threads,
+        precision=precision,
         servo=servo,
     )
 
@@ -292,8 +294,8 @@ def bench_latency(
     threads: Annotated[
         list[int] | None, typer.Option(help="Threads of every engine.", show_default="1 and all cores")
     ] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Rounds over all rows of a size.")] = 6,
-    quick: Annotated[bool, typer.Option(help="Few short rounds; by default two sizes, one thread.")] = False,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds over all rows of a size.")] = 5,
+    quick: Annotated[bool, typer.Option(help="Two short rounds; by default two sizes, one thread.")] = False,
     cold_start: Annotated[
         bool, typer.Option(help="Also how the shipped and the largest policy come up.")
     ] = True,
@@ -395,6 +397,24 @@ def bench_node(
         dds_profile=profile,
         parameters=parameters or [],
     )
+
+
+@app.command("export")
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="Folder of a policy.")],
+    out: Annotated[Path, typer.Option(help="Folder of the files.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--setting", help="NAME=VALUE over the policy's own, for step.onnx; may be repeated."),
+    ] = None,
+) -> None:
+    """Write a policy's networks, and one whole STEP cycle, as ONNX files with fixed shapes."""
+    from step_ros.evaluation.variants import parse_variant
+    from step_ros.policy.export import export_checkpoint
+
+    chosen = parse_variant("step:" + ",".join(settings)).settings if settings else {}
+    for file in export_checkpoint(checkpoint, out, **chosen):
+        typer.echo(file)
 
 
 @app.command()

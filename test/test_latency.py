@@ -28,6 +28,7 @@ from step_ros.evaluation.latency.plan import (
 )
 from step_ros.evaluation.latency.results import Results
 from step_ros.evaluation.latency.rows import limits, ratio, row, work
+from step_ros.evaluation.latency.workers import MachineWorker
 from step_ros.policy.checkpoint import save_checkpoint
 from step_ros.policy.errors import ConfigError
 
@@ -119,6 +120,17 @@ def test_a_process_answers_and_holds_memory_of_its_own() -> None:
             "raw": 2,
             "jpeg": 2,
         }
+
+
+def test_decoding_is_timed_to_the_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def image(message: object, height: int, width: int) -> Callable[[], None]:
+        return lambda: made.append((type(message), height, width))
+
+    monkeypatch.setattr("step_ros.data.messages.image", image)
+    MachineWorker().decode(threads=1, count=3)
+    assert len(made) == 2 * (1 + 3)
 
 
 def test_a_process_that_breaks_says_why() -> None:
@@ -217,7 +229,7 @@ def test_a_cycle_that_was_not_fused_makes_no_row_of_that_name(
 def test_a_loop_that_takes_too_long_is_timed_in_part(measured_group: Callable[..., dict]) -> None:
     found = {entry["candidate"]: entry for entry in measured_group([TORCH, PEER], ("DDPM-100",))["rows"]}
     assert not found["torch"]["estimated"]
-    assert (found["diffusers"]["estimated"], found["diffusers"]["evaluations_timed"]) == (True, 5)
+    assert (found["diffusers"]["estimated"], found["diffusers"]["evaluations_timed"]) == (True, 4)
     assert found["diffusers"]["milliseconds"]["denoise"]["p50"] == pytest.approx(30_000.0)
 
 

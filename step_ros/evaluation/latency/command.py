@@ -42,7 +42,7 @@ def bench_latency(
     sizes: Sequence[str] | None = None,
     methods: Sequence[str] | None = None,
     threads: Sequence[int] | None = None,
-    repeats: int = 6,
+    repeats: int = 5,
     quick: bool = False,
     cold_start: bool = True,
     lerobot_python: Path | None = None,
@@ -54,7 +54,7 @@ def bench_latency(
     Args:
         engines, sizes, methods, threads: what to measure; by default all.
         repeats: rounds over all rows of a group.
-        quick: two short rounds, and unless they are named two sizes and one thread.
+        quick: two short rounds, no cold start, and unless they are named two sizes and one thread.
         cold_start: also measure how the shipped and the largest policy come up.
         lerobot_python: interpreter that has LeRobot; by default it is not measured.
 
@@ -93,7 +93,10 @@ def bench_latency(
     cold = [
         size
         for size in COLD_SIZES
-        if cold_start and size in sizes and not results.has_cold_start(size, [c.name for c in coming_up])
+        if cold_start
+        and not quick
+        and size in sizes
+        and not results.has_cold_start(size, [c.name for c in coming_up])
     ]
     columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()
     with Progress(*columns) as progress:

@@ -40,6 +40,7 @@ def write_document(path: Path, results: Mapping[str, object], source: Path) -> N
             name for name in CASES if any(row["method"] == name for group in groups for row in group["rows"])
         ],
         overview=overview,
+        missing=missing,
         source=os.path.relpath(source.resolve(), path.resolve().parent),
         plot=PLOT.as_posix(),
     )
@@ -57,6 +58,14 @@ def overview(group: Mapping[str, object], methods: Sequence[str]) -> list[tuple[
         text = mark + milliseconds(row["milliseconds"]["total"]["p50"])
         cells.setdefault(row["candidate"], {})[row["method"]] = text
     return [(name, [found.get(method, "") for method in methods]) for name, found in sorted(cells.items())]
+
+
+def missing(group: Mapping[str, object]) -> list[str]:
+    """Reasons why candidates were not measured, each once, after all that it holds for."""
+    names: dict[str, list[str]] = {}
+    for candidate, reason in group["unavailable"].items():
+        names.setdefault(reason, []).append(candidate)
+    return [f"{'; '.join(found)} ({reason})" for reason, found in names.items()]
 
 
 def milliseconds(value: float) -> str:

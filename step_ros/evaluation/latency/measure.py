@@ -31,9 +31,9 @@ class Options:
         lerobot_python: interpreter that has LeRobot, or None.
     """
 
-    rounds: int = 6
+    rounds: int = 5
     seconds: float = 0.15
-    longest: float = 1.5
+    longest: float = 1.0
     cases: tuple[str, ...] = ()
     lerobot_python: str | None = None
 

@@ -197,10 +197,10 @@ class MachineWorker:
         }
         spent: dict[str, list[float]] = {}
         for kind, message in messages.items():
-            image(message, *DECODED)
+            image(message, *DECODED)()
             for _ in range(count):
                 began = time.perf_counter()
-                image(message, *DECODED)
+                image(message, *DECODED)()
                 spent.setdefault(kind, []).append((time.perf_counter() - began) * 1e3)
         return spent
 
