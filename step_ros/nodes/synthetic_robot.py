@@ -85,15 +85,16 @@ class SyntheticRobot(Node):
             self._begin_at = time.monotonic() + SETTLING_SECONDS
         if self._phase != "publishing":
             return
-        stamp = self.get_clock().now().to_msg()
+        # Joint states first: an observation is complete with the joint state at its images' stamp, and a
+        # robot's own broadcaster would not wait for the cameras.
+        stamp = self._state.header.stamp = self.get_clock().now().to_msg()
+        self._joints.publish(self._state)
         if self._rounds % (JOINT_STATE_RATE // IMAGE_RATE) == 0:
             picture = self._pictures[self._published % PICTURES]
             picture.header.stamp = stamp
             for publisher in self._images.values():
                 publisher.publish(picture)
             self._published += 1
-        self._state.header.stamp = stamp
-        self._joints.publish(self._state)
         self._rounds += 1
 
     def _report(self) -> None:
