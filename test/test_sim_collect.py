@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import types
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from step_ros.evaluation.rollout import run_episode
 from step_ros.policy.config import PolicyConfig
 from step_ros.policy.errors import ConfigError
 from step_ros.policy.policy import load_policy
-from step_ros.sim.environment import STATES
+from step_ros.sim.environment import STATES, MissingSimulatorError
 from step_ros.sim.environments import open_environment
 from step_ros.training.commands import train_policy
 
@@ -84,6 +85,13 @@ def test_push_t_is_collected_at_its_own_rate_with_two_dimensional_actions(tmp_pa
     assert (info["fps"], info["robot_type"]) == (10, "pusht")
     assert info["features"]["action"]["shape"] == [2]
     assert np.ptp(Dataset(tmp_path / "pusht").columns["action"], axis=0).max() > 20
+
+
+def test_a_missing_simulator_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delitem(sys.modules, "step_ros.sim.pusht", raising=False)
+    monkeypatch.setitem(sys.modules, "gym_pusht.envs.pusht", None)
+    with pytest.raises(MissingSimulatorError, match=r"gym_pusht.*requirements-no-deps\.txt"):
+        open_environment("pusht")
 
 
 @pytest.mark.parametrize(
