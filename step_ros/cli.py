@@ -39,6 +39,7 @@ app.add_typer(train_app, name="train")
 bench_app = typer.Typer(help="Measure how fast this machine is.", no_args_is_help=True)
 app.add_typer(bench_app, name="bench")
 
+Engine = Annotated[str, typer.Option(help="auto, torch, openvino, onnx, cuda, or onnx:FOLDER.")]
 Task = Annotated[Literal[TASK_NAMES], typer.Option(help="What is to be done.")]
 ArmTask = Annotated[Literal[ARM_TASKS], typer.Option(help="What is to be done.")]
 Servo = Annotated[str, typer.Option(help="Servo model: NAME[:setting=value,...]; see docs/simulation.md.")]
@@ -399,21 +400,18 @@ def bench_node(
     )
 
 
-@app.command("export")
+@app.command()
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="Folder of a policy.")],
     out: Annotated[Path, typer.Option(help="Folder of the files.")],
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--setting", help="NAME=VALUE over the policy's own, for step.onnx; may be repeated."),
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Denoising steps in step.onnx.", show_default="the policy's own")
     ] = None,
 ) -> None:
     """Write a policy's networks, and one whole STEP cycle, as ONNX files with fixed shapes."""
-    from step_ros.evaluation.variants import parse_variant
     from step_ros.policy.export import export_checkpoint
 
-    chosen = parse_variant("step:" + ",".join(settings)).settings if settings else {}
-    for file in export_checkpoint(checkpoint, out, **chosen):
+    for file in export_checkpoint(checkpoint, out, steps):
         typer.echo(file)
 
 

@@ -36,10 +36,13 @@ def evaluate(
     workers: int = 2,
     engine: str = "auto",
     servo: str = "sts3215",
+    threads: int = 1,
+    precision: str = "fp32",
 ) -> dict:
     """Run every variant from the seeds `seed ... seed + episodes - 1`; returns what is written to `out`.
 
-    Episodes that `out` already holds for the same task, checkpoint, engine and servo are not run again.
+    Episodes that `out` already holds for the same task, checkpoint, engine, precision and servo are not run
+    again.
 
     Raises:
         CheckpointError, ConfigError: a checkpoint, method or setting that cannot be used.
@@ -48,7 +51,13 @@ def evaluate(
     for variant in variants:
         load_policy(checkpoint, variant.method, engine="torch", **variant.settings)
     # The folder's name and not its path: results are published, and paths belong to one machine.
-    run = {"task": task, "checkpoint": checkpoint.resolve().name, "engine": engine, "servo": servo}
+    run = {
+        "task": task,
+        "checkpoint": checkpoint.resolve().name,
+        "engine": engine,
+        "precision": precision,
+        "servo": servo,
+    }
     done = _earlier_episodes(out, run)
     jobs = [
         (variant, episode_seed)
@@ -58,7 +67,7 @@ def evaluate(
     ]
     # With nothing to run, the file keeps saying where its rows come from.
     results: dict = {} if jobs else json.loads(out.read_text())
-    for finished, (label, result) in enumerate(_run(jobs, run, checkpoint, workers), start=1):
+    for finished, (label, result) in enumerate(_run(jobs, run, checkpoint, workers, threads), start=1):
         done[label][result.seed] = dataclasses.asdict(result)
         if finished % SAVE_EVERY == 0 or finished == len(jobs):
             results = _write(out, run, variants, done)
@@ -98,12 +107,12 @@ def _summarise_ways(rows: Sequence[dict]) -> dict:
 
 
 def _run(
-    jobs: list[tuple[Variant, int]], run: dict, checkpoint: Path, workers: int
+    jobs: list[tuple[Variant, int]], run: dict, checkpoint: Path, workers: int, threads: int
 ) -> Iterable[tuple[str, EpisodeResult]]:
     if not jobs:
         return
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    arguments = [(variant, episode_seed, run, str(checkpoint)) for variant, episode_seed in jobs]
+    arguments = [(variant, episode_seed, run, str(checkpoint), threads) for variant, episode_seed in jobs]
     with Progress(*columns) as progress, multiprocessing.get_context("spawn").Pool(workers) as pool:
         bar = progress.add_task("eval", total=len(jobs))
         for label, result in pool.imap_unordered(_episode, arguments):
@@ -111,11 +120,12 @@ def _run(
             yield label, result
 
 
-def _episode(arguments: tuple[Variant, int, dict, str]) -> tuple[str, EpisodeResult]:
-    variant, episode_seed, run, checkpoint = arguments
+def _episode(arguments: tuple[Variant, int, dict, str, int]) -> tuple[str, EpisodeResult]:
+    variant, episode_seed, run, checkpoint, threads = arguments
     world = _world(run["task"], run["servo"])
-    policy = _policy(checkpoint, run["engine"])
+    policy = _policy(checkpoint, run["engine"], run["precision"], threads)
     policy.update(variant.method, **{**dataclasses.asdict(policy.config.settings()), **variant.settings})
+    policy.warm_up()
     return variant.label, run_episode(world, policy, episode_seed)
 
 
@@ -125,15 +135,16 @@ def _world(task: str, servo: str) -> Environment:
 
 
 @cache
-def _policy(checkpoint: str, engine: str) -> Policy:
-    return load_policy(checkpoint, method="ddim", engine=engine)
+def _policy(checkpoint: str, engine: str, precision: str, threads: int) -> Policy:
+    return load_policy(checkpoint, method="ddim", engine=engine, precision=precision, threads=threads)
 
 
 def _earlier_episodes(out: Path, run: dict) -> dict[str, dict[int, dict]]:
     if not out.exists():
         return {}
     try:
-        earlier = json.loads(out.read_text())
+        # Files from before there was a choice of precision do not name it.
+        earlier = {"precision": "fp32", **json.loads(out.read_text())}
         found = {name: earlier[name] for name in run}
         rows = {label: entry["episodes"] for label, entry in earlier["methods"].items()}
     except (json.JSONDecodeError, KeyError, TypeError) as error:

@@ -61,8 +61,8 @@ def load_checkpoint(folder: str | Path) -> tuple[PolicyConfig, PolicyNetworks]:
         tensors = load_file(folder / MODEL_FILE)
     except SafetensorError as error:
         raise CheckpointError(f"{folder / MODEL_FILE}: not a readable safetensors file: {error}") from error
-    # Without memory of their own, so that large weights exist once. Buffers that no checkpoint holds are made on
-    # the CPU by the modules that have them.
+    # Without memory of their own, so that large weights exist once. Buffers that no checkpoint holds are made
+    # on the CPU by the modules that have them.
     with torch.device("meta"):
         networks = build_networks(config)
     expected = networks.state_dict()

@@ -18,8 +18,8 @@ class SpatialSoftmax(nn.Module):
         height, width = maps.shape[-2:]
         logits = maps.flatten(2)
         weights = logits.softmax(dim=-1)
-        rows = torch.linspace(-1.0, 1.0, height, device=maps.device, dtype=maps.dtype)
-        columns = torch.linspace(-1.0, 1.0, width, device=maps.device, dtype=maps.dtype)
+        rows = torch.linspace(-1.0, 1.0, height).to(maps)
+        columns = torch.linspace(-1.0, 1.0, width).to(maps)
         x = weights @ columns.repeat(height)
         y = weights @ rows.repeat_interleave(width)
         return torch.cat((x, y, (weights * logits).sum(dim=-1)), dim=-1)

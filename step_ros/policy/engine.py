@@ -1,4 +1,4 @@
-"""Engines: ways to run a graph of the networks on NumPy arrays, all behind one call.
+"""Engines by name: ways to run a graph of the networks on NumPy arrays, all behind one call.
 
 An engine replaces the evaluation of networks and nothing else; what a cycle computes is in `sampling` and the
 methods, for every engine the same.
@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
+import torch
 from numpy.typing import NDArray
 
-from step_ros.policy import openvino_engine
-from step_ros.policy.compile_cache import CompileCache
+from step_ros.policy import onnx_engine, openvino_engine
+from step_ros.policy.compile_cache import CompileCache, fingerprint
+from step_ros.policy.cuda_engine import CudaEngine
 from step_ros.policy.errors import ConfigError
 from step_ros.policy.graphs import Graph
 from step_ros.policy.networks import PolicyNetworks
+from step_ros.policy.onnx_engine import OnnxEngine
+from step_ros.policy.onnx_files import OnnxFiles
 from step_ros.policy.openvino_engine import OpenVinoEngine
 from step_ros.policy.torch_engine import TorchEngine
 
-ENGINES = ("auto", "torch", "openvino")
+ENGINES = ("auto", "torch", "openvino", "onnx", "cuda")
 PRECISIONS = ("fp32", "bf16")
+ACCEPTED = f"one of {', '.join(ENGINES)}, or onnx:FOLDER for files of `step-ros export`"
 
 _log = logging.getLogger(__name__)
 
@@ -30,8 +36,8 @@ class Engine(Protocol):
     """A way to run graphs.
 
     Attributes:
-        name: as in `ENGINES`.
-        precision: number format of the arithmetic.
+        name: as in `ENGINES`, never auto.
+        precision: number format of the arithmetic, as in `PRECISIONS`.
         threads: CPU threads per call.
     """
 
@@ -42,7 +48,7 @@ class Engine(Protocol):
     def compile(self, graph: Graph) -> Callable[..., NDArray]:
         """A function that takes one array per input of the graph and returns a fresh array.
 
-        Calls of one compiled graph must not overlap; different ones may.
+        Calls of one compiled graph must not overlap; those of different graphs may.
         """
         ...
 
@@ -55,20 +61,45 @@ def make_engine(
     precision: str = "fp32",
     cache: bool = True,
 ) -> Engine:
-    """An engine by name; `auto` is OpenVINO where it is installed, else torch.
+    """An engine by name, for one checkpoint's networks; cuda moves them to the GPU.
+
+    `auto` is cuda where there is a GPU, else openvino, else torch. With `cache`, compiled graphs are kept on
+    disk (`compile_cache`).
 
     Raises:
         ConfigError: for an unknown name or precision, or what is not installed or not there on this machine.
     """
+    if precision not in PRECISIONS:
+        raise ConfigError("precision", precision, "one of " + ", ".join(PRECISIONS))
+    name, _, folder = name.partition(":")
     if name == "auto":
-        name = "openvino" if openvino_engine.AVAILABLE else "torch"
-        if name == "torch":
-            _log.warning("openvino is not installed: the networks run on torch, about ten times slower")
+        name = _fastest()
+    if name not in ENGINES or (folder and name != "onnx"):
+        raise ConfigError("engine", f"{name}:{folder}" if folder else name, ACCEPTED)
+    if name == "cuda":
+        return CudaEngine(networks, threads, precision)
+    if name == "openvino":
+        _require(openvino_engine.AVAILABLE, name, "openvino")
+        return OpenVinoEngine(threads, precision, CompileCache(networks) if cache else None)
+    if precision != "fp32":
+        raise ConfigError("precision", precision, f"fp32 on engine {name}")
     if name == "torch":
         return TorchEngine(networks, threads)
-    if name == "openvino" and openvino_engine.AVAILABLE:
-        return OpenVinoEngine(threads, precision, CompileCache(networks) if cache else None)
-    accepted = "one of " + ", ".join(ENGINES)
-    raise ConfigError(
-        "engine", name, accepted + ("" if openvino_engine.AVAILABLE else "; openvino is not installed")
-    )
+    _require(onnx_engine.AVAILABLE, name, "onnxruntime onnx")
+    files = OnnxFiles.open(Path(folder), fingerprint(networks)) if folder else None
+    return OnnxEngine(threads, CompileCache(networks) if cache else None, files)
+
+
+def _fastest() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    if openvino_engine.AVAILABLE:
+        return "openvino"
+    _log.warning("openvino is not installed: the networks run on torch, several times slower")
+    return "torch"
+
+
+def _require(available: bool, name: str, packages: str) -> None:
+    if not available:
+        others = ", ".join(engine for engine in ENGINES if engine != name)
+        raise ConfigError("engine", name, f"{others}; {name} is not installed: pip install {packages}")
