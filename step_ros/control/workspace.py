@@ -37,7 +37,7 @@ class WorkspaceGuard:
 
     joint_names: tuple[str, ...] = JOINT_NAMES
     table: float = 0.0
-    margin: float = 0.002
+    margin: float = 0.001
 
     def __post_init__(self) -> None:
         if sorted(self.joint_names) != sorted(JOINT_NAMES):
