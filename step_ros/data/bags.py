@@ -42,13 +42,14 @@ class BagMessage:
         kind: its type, such as `sensor_msgs/msg/Image`.
         stamp_ns: header stamp [ns]; 0 where the sender gave none.
         time_ns: its place in time [ns]: the stamp, or for a command its arrival on the clock of the stamps.
+        serialized: as it was published.
     """
 
     topic: str
     kind: str
     stamp_ns: int
     time_ns: int
-    _raw: bytes = field(repr=False)
+    serialized: bytes = field(repr=False)
     _reader: AnyReader = field(repr=False)
 
     @property
@@ -65,7 +66,7 @@ class BagMessage:
     def content(self) -> object:
         """The message, decoded when first asked for; its fields are those of the ROS type."""
         with _reading(self._reader.paths[0]):
-            return self._reader.deserialize(self._raw, self.kind)
+            return self._reader.deserialize(self.serialized, self.kind)
 
 
 def as_seconds(nanoseconds: int) -> float:
@@ -109,6 +110,10 @@ class Bag:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files."""
         self._reader.close()
 
     @property

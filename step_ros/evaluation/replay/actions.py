@@ -38,11 +38,12 @@ class RecordedActions:
         self._names, self._fps = tuple(joint_names), fps
         self._times: deque[float] = deque()
         self._values: deque[Trajectory | np.ndarray] = deque()
+        self._planned_from: deque[float] = deque()
 
     def clear(self) -> None:
         """Forget what was commanded so far: an episode begins."""
-        self._times.clear()
-        self._values.clear()
+        for kept in (self._times, self._values, self._planned_from):
+            kept.clear()
 
     def add(self, message: BagMessage) -> None:
         """Take the next command; raises MessageError when it cannot be used."""
@@ -58,9 +59,10 @@ class RecordedActions:
             self.clear()
         self._times.append(time)
         self._values.append(value)
+        self._planned_from.append(message.stamp if message.stamp_ns else -np.inf)
         while time - self._times[0] > KEPT_SECONDS and len(self._times) > 1:
-            self._times.popleft()
-            self._values.popleft()
+            for kept in (self._times, self._values, self._planned_from):
+                kept.popleft()
 
     def rows(self, time: float, offsets: Sequence[int]) -> np.ndarray:
         """The actions (N, J) [rad] of the rows `offsets` ticks after the frame at `time` [s]; NaN if unknown.
@@ -78,6 +80,9 @@ class RecordedActions:
     def _in_force(self, time: float, offset: int) -> np.ndarray | None:
         due = time + (offset + 1) / self._fps
         k = bisect_right(self._times, due) - 1
+        # What was planned from the frame at `time` is no past of it, however fast it was.
+        while k >= 0 and offset < 0 and self._planned_from[k] > time - 0.5 / self._fps:
+            k -= 1
         return self._values[k].sample(due)[0] if k >= 0 else None
 
     def _interpolated(self, time: float, offset: int) -> np.ndarray | None:
