@@ -141,8 +141,10 @@ def test_held_out_losses_repeat():
 
 
 def encoded(root, networks, shifts=2, variants=2):
+    names = {name: name for name in networks.config.input_features}
+    device = torch.device("cpu")
     return encode_dataset(
-        networks, Dataset(root), {TOP: shifts}, variants, 0, torch.device("cpu"), lambda done, total: None
+        networks, Dataset(root), names, {TOP: shifts}, variants, 0, device, lambda done, total: None
     )
 
 

@@ -62,7 +62,7 @@ def image_shape(feature: dict[str, Any]) -> tuple[int, int, int]:
 
 
 def dimension_names(feature: dict[str, Any]) -> list[str]:
-    """What a vector feature's dimensions are called, `dimension_0` and so on where it does not say.
+    """What a vector feature's dimensions are called, `action_0` and so on where it does not say.
 
     LeRobot's `shoulder_pan.pos` is `shoulder_pan` here; its older datasets have `{"motors": [...]}` and names
     such as `main_shoulder_pan`.
@@ -72,7 +72,7 @@ def dimension_names(feature: dict[str, Any]) -> list[str]:
         names = [name for group in names.values() for name in group]
     size = feature["shape"][0]
     if not names or len(names) != size:
-        return [f"dimension_{index}" for index in range(size)]
+        return [f"action_{index}" for index in range(size)]
     return [name.removesuffix(".pos").removeprefix("main_") for name in names]
 
 

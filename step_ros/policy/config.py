@@ -227,6 +227,14 @@ class PolicyConfig:
             if value > limit:
                 raise ConfigError(name, getattr(settings, name), f"at most {limit} for this checkpoint")
 
+    def changed(self, **fields: Any) -> PolicyConfig:
+        """A copy with some fields replaced.
+
+        Raises:
+            ConfigError: a value is refused.
+        """
+        return dataclasses.replace(self, **fields)
+
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
 

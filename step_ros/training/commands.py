@@ -13,17 +13,21 @@ from accelerate import Accelerator
 from rich.progress import Progress
 
 from step_ros.data.errors import DatasetError
+from step_ros.data.layout import dimension_names, image_shape, is_camera
 from step_ros.data.reader import Dataset
 from step_ros.data.sources import open_dataset
 from step_ros.data.windows import Windows, split_episodes
 from step_ros.policy.checkpoint import CARD_FILE, load_checkpoint, save_checkpoint
 from step_ros.policy.config import ACTION, ENVIRONMENT_STATE, STATE, PolicyConfig, PredictorConfig
+from step_ros.policy.lerobot.files import is_lerobot
 from step_ros.policy.networks import PolicyNetworks, build_networks
 from step_ros.training.augmentation import HistoryAugmentation
+from step_ros.training.baselines import compare_with_baselines, comparison_text
 from step_ros.training.errors import TrainingError
 from step_ros.training.examples import Examples
 from step_ros.training.features import encode_dataset
 from step_ros.training.loop import LoopResult, LoopSettings, fit
+from step_ros.training.matching import Units, convert_dataset, convert_policy, match_features
 from step_ros.training.objectives.denoiser import DenoiserObjective
 from step_ros.training.objectives.encoder import EncoderObjective, normalized
 from step_ros.training.objectives.predictor import PredictorObjective
@@ -130,20 +134,41 @@ def train_predictor(
     threads: int | None = None,
     fps: float | None = None,
     features: Mapping[str, str] | None = None,
+    out: Path | None = None,
+    units: Units | None = None,
+    renamed: Mapping[str, str] | None = None,
 ) -> LoopResult:
     """Trains a predictor on the frozen features of a checkpoint and adds it to that checkpoint.
 
     Normalisation, encoders and denoiser stay as they are; a predictor that was there is replaced. Arguments
-    as for `train_policy`, with the same values for the same held-out episodes and cached features.
+    as for `train_policy`, with the same values for the same held-out episodes and cached features. At the end
+    the card gets the errors of `compare_with_baselines`.
+
+    Args:
+        out: folder of the checkpoint with the predictor, by default `policy` itself; a LeRobot checkpoint is
+            left as it is, so it needs one.
+        units: makes a policy of native units, and the dataset that it was trained on, one in radians.
+        renamed: the dataset's names of inputs that it calls otherwise than the policy.
 
     Raises:
         CheckpointError, DatasetError, ConfigError, TrainingError: what does not fit, before training.
         KeyboardInterrupt: after an interrupt; the checkpoint then holds the predictor as it stands.
     """
     accelerator = _accelerator(threads)
-    before, trained = load_checkpoint(policy)
+    if out is None and is_lerobot(policy):
+        raise TrainingError("out", "nothing", "a new folder: LeRobot's checkpoint is left as it is")
+    out = out or policy
     source = open_dataset(dataset, fps, features)
-    session = _Session(source, accelerator, batch_size, seed, resume, held_out, policy)
+    before, trained = load_checkpoint(policy)
+    if is_lerobot(policy):
+        before = before.changed(fps=source.fps, action_names=tuple(dimension_names(source.features[ACTION])))
+    names = match_features(before, source, renamed)
+    if before.fps != source.fps:
+        raise TrainingError(f"{dataset}: fps", source.fps, f"{before.fps}, the policy's")
+    if units is not None:
+        before = convert_policy(before, trained, units)
+        convert_dataset(source, units)
+    session = _Session(source, accelerator, batch_size, seed, resume, held_out, out, names)
     torch.manual_seed(seed)
     config = dataclasses.replace(before, predictor=predictor or before.predictor or PredictorConfig())
     networks = build_networks(config)
@@ -158,18 +183,26 @@ def train_predictor(
     card = json.loads(card_path.read_text()) if card_path.exists() else session.card()
     augmentation = augmentation or HistoryAugmentation()
     command = (
-        f"step-ros train predictor {policy.name} {session.dataset.root.name} --iterations {iterations} "
+        f"step-ros train predictor {policy.name} {session.dataset.root.name}"
+        f"{f' --out {out.name}' if out != policy else ''} --iterations {iterations} "
         f"--batch-size {batch_size} --lr {lr} --seed {seed}"
         f"{_time_budget(max_minutes)}{_source(fps, features)}"
     )
 
-    def save(result: LoopResult) -> None:
+    def save(result: LoopResult, validation: Mapping[str, Any] | None = None) -> None:
         stage = dataclasses.asdict(result) | {"augmentation": dataclasses.asdict(augmentation)}
+        if validation:
+            stage["validation"] = validation
         stages = card.get("stages", {}) | {"predictor": stage}
-        save_checkpoint(policy, config, networks, card | {"predictor_command": command, "stages": stages})
+        save_checkpoint(out, config, networks, card | {"predictor_command": command, "stages": stages})
 
     objective = PredictorObjective(networks, *examples, augmentation, digest)
-    return session.fit(objective, save, iterations=iterations, lr=lr, max_minutes=max_minutes)
+    result = session.fit(objective, save, iterations=iterations, lr=lr, max_minutes=max_minutes)
+    if examples[1] is not None and accelerator.is_main_process and not _validated(out):
+        validation = compare_with_baselines(networks, examples[1])
+        save(result, validation)
+        accelerator.print(comparison_text(validation))
+    return result
 
 
 def policy_config(dataset: Dataset, inputs: tuple[str, ...] | None, **fields: Any) -> PolicyConfig:
@@ -186,10 +219,13 @@ def policy_config(dataset: Dataset, inputs: tuple[str, ...] | None, **fields: An
     for name in (*inputs, ACTION):
         if name not in features:
             raise DatasetError(dataset.root, "features", f"no {name}", ", ".join(features))
-    names = features[ACTION]["names"] or [f"action_{k}" for k in range(features[ACTION]["shape"][0])]
+    shapes = {
+        name: image_shape(features[name]) if is_camera(features[name]) else tuple(features[name]["shape"])
+        for name in inputs
+    }
     return PolicyConfig(
-        input_features={name: tuple(features[name]["shape"]) for name in inputs},
-        action_names=tuple(name.removesuffix(".pos") for name in names),
+        input_features=shapes,
+        action_names=tuple(dimension_names(features[ACTION])),
         fps=float(dataset.fps),
         predictor=None,
         **fields,
@@ -207,6 +243,8 @@ class _Session:
     resume: bool
     held_out: float
     out: Path
+    names: Mapping[str, str] | None = None
+    """the dataset's names of the policy's inputs, where they differ"""
 
     def fit(self, objective: Any, on_save: Any = None, **settings: Any) -> LoopResult:
         loop = LoopSettings(batch_size=self.batch_size, seed=self.seed, **settings)
@@ -236,6 +274,7 @@ class _Session:
             features, digest = encode_dataset(
                 networks,
                 self.dataset,
+                self.names or {name: name for name in networks.config.input_features},
                 shifts,
                 variants,
                 self.seed,
@@ -263,6 +302,12 @@ class _Session:
                 "split_seed": self.seed,
             }
         }
+
+
+def _validated(folder: Path) -> bool:
+    """Whether the card already says how the finished predictor compares."""
+    card = json.loads((folder / CARD_FILE).read_text()) if (folder / CARD_FILE).exists() else {}
+    return "validation" in card.get("stages", {}).get("predictor", {})
 
 
 def _time_budget(max_minutes: float | None) -> str:

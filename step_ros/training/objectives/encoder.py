@@ -74,7 +74,9 @@ class EncoderObjective:
     ) -> None:
         config, columns = networks.config, dataset.columns
         self._train, self._held_out = train, held_out
-        self._images = {name: dataset.images(name) for name in config.image_names}
+        self._images = {
+            name: dataset.images(name, config.input_features[name][:2]) for name in config.image_names
+        }
         self._shifts = shifts
         self._device = device
         self._actions = normalized(networks, dataset, "action", device)
