@@ -16,14 +16,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import rclpy
-from rclpy.context import Context
-from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.table import Table
 
 from step_ros.evaluation.provenance import provenance
-from step_ros.nodes.node_meter import Cycle, NodeMeter, NodeMeterError
+from step_ros.nodes.node_meter import Cycle, NodeMeter, NodeMeterError, metering
 from step_ros.nodes.processes import NodeDiedError, NodeProcesses
 from step_ros.nodes.synthetic_robot import IMAGE_RATE
 from step_ros.nodes.usage import CpuMeter, resident_bytes
@@ -36,6 +33,8 @@ POLICY_IMAGE_SIZE = (96, 128)
 """Inputs of the benchmark's own policy, of the images' aspect ratio."""
 CONFIGURE_SECONDS = 300.0
 IDLE_SECONDS = 10.0
+LAST_REPORT_SECONDS = 2.0
+"""Until the last report has counted the last message."""
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 """How Fast DDS 2 and 3 are told of a profile."""
 _PERCENTILES = (50, 95, 99)
@@ -184,35 +183,29 @@ def _measure(
     parameters: Mapping[str, str],
 ) -> dict[str, object]:
     names = [name.removeprefix(IMAGES) for name in config.image_names]
-    given = {"checkpoint": checkpoint.resolve(), "autostart": "false", **parameters}
+    step = {"checkpoint": checkpoint.resolve(), "autostart": "false", **parameters}
+    robot = {
+        "cameras": f"[{', '.join(names)}]",
+        "image_size": list(image_size),
+        "seconds": float(seconds),
+        "joint_names": f"[{', '.join(config.action_names)}]",
+    }
     # The middleware of this process reads its settings from the environment as well.
     os.environ.update(environment)
-    context = Context()
-    rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
-    with NodeProcesses(folder / "logs", environment) as nodes:
-        meter = NodeMeter(context, nodes.check)
-        try:
-            nodes.start("step_node", *_assignments(given))
-            meter.configure(CONFIGURE_SECONDS)
-            idle = CpuMeter(nodes.pid("step_node"))
-            meter.wait(IDLE_SECONDS)
-            idle_share = idle.share()
-            meter.activate()
-            size, topics = list(image_size), "[" + ", ".join(names) + "]"
-            joints = "[" + ", ".join(config.action_names) + "]"
-            robot = {"cameras": topics, "image_size": size, "seconds": seconds, "joint_names": joints}
-            nodes.start("synthetic_robot", *_assignments(robot))
-            meter.wait_until_robot_is("publishing", CONFIGURE_SECONDS)
-            active = CpuMeter(nodes.pid("step_node"))
-            meter.wait_until_robot_is("done", seconds + CONFIGURE_SECONDS)
-            active_share, resident = active.share(), resident_bytes(nodes.pid("step_node"))
-            meter.wait(2.0)  # until the last report has counted the last message
-            return _figures(
-                meter, names, config.n_obs_steps, resident, {"idle": idle_share, "active": active_share}
-            )
-        finally:
-            meter.destroy_node()
-            context.shutdown()
+    with NodeProcesses(folder / "logs", environment) as nodes, metering(nodes.check) as meter:
+        nodes.start("step_node", *_assignments(step))
+        meter.configure(CONFIGURE_SECONDS)
+        idle = CpuMeter(nodes.pid("step_node"))
+        meter.wait(IDLE_SECONDS)
+        cpu = {"idle": idle.share()}
+        meter.activate()
+        nodes.start("synthetic_robot", *_assignments(robot))
+        meter.wait_until_robot_is("publishing", CONFIGURE_SECONDS)
+        active = CpuMeter(nodes.pid("step_node"))
+        meter.wait_until_robot_is("done", seconds + CONFIGURE_SECONDS)
+        cpu["active"], resident = active.share(), resident_bytes(nodes.pid("step_node"))
+        meter.wait(LAST_REPORT_SECONDS)
+        return _figures(meter, names, config.n_obs_steps, resident, cpu)
 
 
 def _assignments(parameters: Mapping[str, object]) -> list[str]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 from trajectory_msgs.msg import JointTrajectory
 
 from step_ros.nodes.decode import seconds
@@ -155,3 +158,16 @@ class NodeMeter(Node):
         return self._cycles.setdefault(
             (stamp.sec, stamp.nanosec), Cycle(seconds(stamp), float("nan"), float("nan"), {})
         )
+
+
+@contextmanager
+def metering(check_nodes: Callable[[], None]) -> Iterator[NodeMeter]:
+    """A `NodeMeter` in a context of its own; Ctrl-C stays Python's, so that all nodes are ended in order."""
+    context = Context()
+    rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
+    meter = NodeMeter(context, check_nodes)
+    try:
+        yield meter
+    finally:
+        meter.destroy_node()
+        context.shutdown()
