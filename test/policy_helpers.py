@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from step_ros.policy.config import EncoderConfig, PolicyConfig, PredictorConfig
+from step_ros.policy.graphs import Graph
 from step_ros.policy.networks import PolicyNetworks, build_networks
 
 STATE = "observation.state"
@@ -45,3 +46,15 @@ def observation(seed: int = 0) -> dict[str, np.ndarray]:
         STATE: rng.uniform(-1.0, 1.0, (2, 3)),
         TOP: rng.integers(0, 256, (2, 32, 32, 3), dtype=np.uint8),
     }
+
+
+def graph_inputs(graph: Graph, seed: int = 0) -> list[np.ndarray]:
+    """Random arrays that a graph takes."""
+    rng = np.random.default_rng(seed)
+    draw = {
+        torch.float32: rng.standard_normal,
+        torch.int64: lambda shape: rng.integers(0, 100, shape),
+        torch.uint8: lambda shape: rng.integers(0, 256, shape),
+        torch.bool: lambda shape: rng.random(shape) < 0.5,
+    }
+    return [draw[t.dtype](tuple(t.shape)).astype(t.numpy().dtype) for t in graph.example]

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
+from types import ModuleType, SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
-from policy_helpers import STATE, STATS, TOP, tiny_config, tiny_networks
+from policy_helpers import STATE, STATS, TOP, graph_inputs, tiny_config, tiny_networks
 
 from step_ros.policy import engine as engine_module
-from step_ros.policy import openvino_engine
+from step_ros.policy import onnx_engine, openvino_engine
 from step_ros.policy.config import PredictorConfig
 from step_ros.policy.engine import make_engine
 from step_ros.policy.errors import ConfigError
-from step_ros.policy.graphs import Graph, Graphs, Program
+from step_ros.policy.graphs import Graphs, Program
 from step_ros.policy.networks import build_networks
 
 needs_openvino = pytest.mark.skipif(not openvino_engine.AVAILABLE, reason="openvino is not installed")
 ENVIRONMENT = "observation.environment_state"
-
-
-def inputs(graph: Graph, seed: int = 0) -> list[np.ndarray]:
-    """Random arrays that a graph takes."""
-    rng = np.random.default_rng(seed)
-    draw = {
-        torch.float32: rng.standard_normal,
-        torch.int64: lambda shape: rng.integers(0, 100, shape),
-        torch.uint8: lambda shape: rng.integers(0, 256, shape),
-        torch.bool: lambda shape: rng.random(shape) < 0.5,
-    }
-    return [draw[t.dtype](tuple(t.shape)).astype(t.numpy().dtype) for t in graph.example]
 
 
 @needs_openvino
@@ -50,34 +40,106 @@ def test_openvino_agrees_with_torch_on_every_graph(variant: str) -> None:
     ):
         expected, found = reference.compile(graph), engine.compile(graph)
         for seed in range(2):
-            arrays = inputs(graph, seed)
+            arrays = graph_inputs(graph, seed)
             np.testing.assert_allclose(found(*arrays), expected(*arrays), atol=1e-4, err_msg=graph.name)
 
 
 def test_auto_takes_openvino_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(openvino_engine, "AVAILABLE", True)
-    monkeypatch.setattr(engine_module, "OpenVinoEngine", lambda threads: "converted")
-    assert make_engine("auto", tiny_networks()) == "converted"
+    monkeypatch.setattr(engine_module, "OpenVinoEngine", lambda threads, precision, cache: "openvino")
+    assert make_engine("auto", tiny_networks()) == "openvino"
+
+
+def test_auto_takes_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(engine_module, "CudaEngine", lambda networks, threads, precision: "cuda")
+    assert make_engine("auto", tiny_networks()) == "cuda"
 
 
 def test_without_openvino_auto_takes_torch_and_says_so(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(openvino_engine, "AVAILABLE", False)
     assert make_engine("auto", tiny_networks()).name == "torch"
     assert "openvino is not installed" in caplog.text
-    with pytest.raises(ConfigError, match="openvino is not installed"):
-        make_engine("openvino", tiny_networks())
 
 
-def test_an_unknown_engine_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="engine is 'tensorrt'; accepted: one of auto, torch, openvino"):
-        make_engine("tensorrt", tiny_networks())
+@pytest.mark.parametrize(("name", "module"), [("openvino", openvino_engine), ("onnx", onnx_engine)])
+def test_an_engine_that_is_not_installed_is_refused_with_what_to_install(
+    name: str, module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "AVAILABLE", False)
+    with pytest.raises(ConfigError, match=f"engine is '{name}'; .*not installed: pip install {name}"):
+        make_engine(name, tiny_networks())
+
+
+@pytest.mark.parametrize("name", ["tensorrt", "torch:folder", ""])
+def test_an_unknown_engine_is_refused_with_the_known_ones(name: str) -> None:
+    with pytest.raises(
+        ConfigError, match=f"engine is '{name}'; accepted: one of auto, torch, openvino, onnx, cuda"
+    ):
+        make_engine(name, tiny_networks())
+
+
+def test_a_gpu_that_is_asked_for_and_absent_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="engine is 'cuda'; .* finds no GPU on this machine"):
+        make_engine("cuda", tiny_networks())
+
+
+def test_an_unknown_precision_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="precision is 'fp8'; accepted: one of fp32, bf16"):
+        make_engine("torch", tiny_networks(), precision="fp8")
+
+
+def test_torch_computes_in_fp32_only() -> None:
+    with pytest.raises(ConfigError, match="precision is 'bf16'; accepted: fp32 on engine torch"):
+        make_engine("torch", tiny_networks(), precision="bf16")
+
+
+@needs_openvino
+def test_a_precision_that_the_processor_lacks_is_refused_with_the_processors_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    properties = {"OPTIMIZATION_CAPABILITIES": ["FP32", "INT8"], "FULL_DEVICE_NAME": "Some CPU"}
+    core = SimpleNamespace(get_property=lambda device, name: properties[name])
+    monkeypatch.setattr(openvino_engine.openvino, "Core", lambda: core)
+    with pytest.raises(ConfigError, match=r"'bf16'; accepted: fp32 on this processor \(Some CPU\)"):
+        make_engine("openvino", tiny_networks(), precision="bf16")
+
+
+@needs_openvino
+def test_openvino_in_bf16_stays_near_fp32() -> None:
+    networks = tiny_networks().requires_grad_(False)
+    try:
+        engine = make_engine("openvino", networks, precision="bf16", cache=False)
+    except ConfigError as error:
+        pytest.skip(str(error))
+    graph = Graphs(networks).predict()
+    expected = make_engine("torch", networks).compile(graph)(*graph_inputs(graph))
+    np.testing.assert_allclose(engine.compile(graph)(*graph_inputs(graph)), expected, atol=0.05)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that torch can use")
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-3), ("bf16", 0.05)])
+def test_cuda_agrees_with_torch_on_every_graph(precision: str, tolerance: float) -> None:
+    expected = Graphs(tiny_networks().requires_grad_(False))
+    networks = tiny_networks().requires_grad_(False)
+    engine = make_engine("cuda", networks, precision=precision)
+    found = Graphs(networks)
+    for of in (Graphs.condition, Graphs.denoise, Graphs.predict, lambda g: g.cycle(Program(2, warm=True))):
+        arrays = graph_inputs(of(found))
+        call = engine.compile(of(found))
+        reference = of(expected).function(*map(torch.from_numpy, arrays)).numpy()
+        for _ in range(2):
+            np.testing.assert_allclose(call(*arrays), reference, atol=tolerance)
 
 
 def test_the_torch_engine_leaves_the_thread_count_as_it_was() -> None:
     before = torch.get_num_threads()
     engine = make_engine("torch", tiny_networks(), threads=2)
     graph = Graphs(tiny_networks()).predict()
-    engine.compile(graph)(*inputs(graph))
+    engine.compile(graph)(*graph_inputs(graph))
     assert torch.get_num_threads() == before
