@@ -31,6 +31,8 @@ from step_ros.policy.untrained import save_untrained
 IMAGE_SIZE = (480, 640)
 POLICY_IMAGE_SIZE = (96, 128)
 """Inputs of the benchmark's own policy, of the images' aspect ratio."""
+REACH = 0.15
+"""How far its commands may lie from zero [rad], where the synthetic robot stands: near, as on a real one."""
 CONFIGURE_SECONDS = 300.0
 IDLE_SECONDS = 10.0
 LAST_REPORT_SECONDS = 2.0
@@ -85,7 +87,7 @@ def bench_node(
         config = _config(checkpoint) if checkpoint else _default_config(cameras)
         _check_images(config, image_size)
         if checkpoint is None:
-            save_untrained(folder / "policy", config)
+            save_untrained(folder / "policy", config, reach=REACH)
         environment = _environment(dds_profile)
         try:
             with console.status(f"Measuring /step for {seconds:.0f} s"):

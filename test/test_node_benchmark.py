@@ -132,7 +132,7 @@ def test_the_synthetic_robot_waits_for_listeners_publishes_for_its_time_and_coun
 def test_the_whole_benchmark_runs_the_real_node_and_writes_what_it_measured(tmp_path, monkeypatch) -> None:
     for variable in PROFILE_VARIABLES:
         monkeypatch.setenv(variable, "")
-    save_untrained(tmp_path / "policy", tiny(24, 32))
+    save_untrained(tmp_path / "policy", tiny(24, 32), reach=0.15)
     result = bench_node(
         tmp_path / "node.json",
         checkpoint=tmp_path / "policy",

@@ -11,11 +11,11 @@ from step_ros.policy.config import ACTION, PolicyConfig
 from step_ros.policy.networks import build_networks
 
 
-def save_untrained(folder: str | Path, config: PolicyConfig, seed: int = 0) -> None:
-    """Write a checkpoint of `config` whose weights follow from `seed`; every vector's range is [-1, 1]."""
+def save_untrained(folder: str | Path, config: PolicyConfig, seed: int = 0, reach: float = 1.0) -> None:
+    """Write a checkpoint of `config` whose weights follow from `seed`; vectors range over [-reach, reach]."""
     sizes = {name: config.input_features[name][0] for name in config.vector_names}
     sizes[ACTION] = config.action_dim
-    stats = {name: {"min": [-1.0] * size, "max": [1.0] * size} for name, size in sizes.items()}
+    stats = {name: {"min": [-reach] * size, "max": [reach] * size} for name, size in sizes.items()}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         networks = build_networks(config, stats)
