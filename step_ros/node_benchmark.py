@@ -200,6 +200,7 @@ def _measure(
         idle = CpuMeter(nodes.pid("step_node"))
         meter.wait(IDLE_SECONDS)
         cpu = {"idle": idle.share()}
+        meter.check_alone()
         meter.activate()
         nodes.start("synthetic_robot", *_assignments(robot))
         meter.wait_until_robot_is("publishing", CONFIGURE_SECONDS)
@@ -207,6 +208,7 @@ def _measure(
         meter.wait_until_robot_is("done", seconds + CONFIGURE_SECONDS)
         cpu["active"], resident = active.share(), resident_bytes(nodes.pid("step_node"))
         meter.wait(LAST_REPORT_SECONDS)
+        meter.check_alone()
         return _figures(meter, names, config.n_obs_steps, resident, cpu)
 
 

@@ -22,7 +22,7 @@ from trajectory_msgs.msg import JointTrajectory
 from step_ros.control.joints import JOINT_NAMES
 from step_ros.node_benchmark import PROFILE_VARIABLES, NodeBenchmarkError, bench_node
 from step_ros.nodes import encode, usage
-from step_ros.nodes.node_meter import NodeMeter
+from step_ros.nodes.node_meter import TRAJECTORIES, NodeMeter, NodeMeterError
 from step_ros.nodes.synthetic_robot import SyntheticRobot
 from step_ros.paths import share_path
 from step_ros.policy.config import EncoderConfig, PolicyConfig, PredictorConfig
@@ -98,6 +98,16 @@ def test_a_trajectory_and_what_the_node_says_of_its_cycle_are_put_together_by_st
         assert cycle.published_ms == pytest.approx(4.0, abs=0.01)
         assert cycle.received_ms == pytest.approx(5.0, abs=0.01)
         assert cycle.told == {"policy_total": 2.0, "overhead": 1.5}
+    meter.destroy_node()
+
+
+def test_trajectories_of_somebody_else_end_the_measurement_instead_of_entering_it(context) -> None:
+    meter = NodeMeter(context, lambda: None)
+    meter.create_publisher(JointTrajectory, TRAJECTORIES, 1)
+    meter.check_alone()
+    meter.create_publisher(JointTrajectory, TRAJECTORIES, 1)
+    with pytest.raises(NodeMeterError, match="1 more publisher.*ROS_DOMAIN_ID"):
+        meter.check_alone()
     meter.destroy_node()
 
 

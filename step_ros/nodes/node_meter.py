@@ -22,6 +22,7 @@ from step_ros.nodes.episodes import STEP, Report
 from step_ros.nodes.synthetic_robot import NAME as ROBOT
 
 CYCLE = "step: cycle"
+TRAJECTORIES = "/joint_trajectory_controller/joint_trajectory"
 ANSWER_SECONDS = 20.0
 WAKE_SECONDS = 0.05
 
@@ -63,8 +64,7 @@ class NodeMeter(Node):
         self._cycles: dict[tuple[int, int], Cycle] = {}
         self._reports: dict[str, Report] = {}
         self._change_state = self.create_client(ChangeState, "/step/change_state")
-        topic = "/joint_trajectory_controller/joint_trajectory"
-        self.create_subscription(JointTrajectory, topic, self._on_trajectory, 100)
+        self.create_subscription(JointTrajectory, TRAJECTORIES, self._on_trajectory, 100)
         self.create_subscription(DiagnosticArray, "/step/timing", self._on_diagnostics, 100)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 100)
 
@@ -94,6 +94,15 @@ class NodeMeter(Node):
     def activate(self) -> None:
         """Let `/step` listen and act."""
         self._transition(Transition.TRANSITION_ACTIVATE, ANSWER_SECONDS)
+
+    def check_alone(self) -> None:
+        """Raise NodeMeterError when somebody else's trajectories come here as well."""
+        others = self.count_publishers(TRAJECTORIES) - 1
+        if others > 0:
+            raise NodeMeterError(
+                f"found {others} more publisher(s) of {TRAJECTORIES}, accepted: none but the measured /step; set "
+                "ROS_DOMAIN_ID to a domain that nobody uses"
+            )
 
     def wait(self, seconds: float) -> None:
         """Listen for a while."""
