@@ -20,6 +20,7 @@ from step_ros.evaluation.latency.measure import Options, measure_group
 from step_ros.evaluation.latency.plan import (
     CASES,
     ENGINES,
+    PRECISIONS,
     SHIPPED,
     SIZES,
     Candidate,
@@ -29,6 +30,7 @@ from step_ros.evaluation.latency.plan import (
 from step_ros.evaluation.latency.results import Results
 from step_ros.evaluation.latency.rows import limits, ratio, row, work
 from step_ros.evaluation.latency.workers import MachineWorker
+from step_ros.policy import engine
 from step_ros.policy.checkpoint import save_checkpoint
 from step_ros.policy.errors import ConfigError
 
@@ -46,6 +48,7 @@ SIZE = {
     "down_dims": [8, 16],
     "cameras": 1,
     "n_obs_steps": 2,
+    "fused_steps": 3,
     "unet_parameters": 1_500_000,
     "parts": PARTS,
 }
@@ -103,6 +106,11 @@ def test_ratio_compares_within_rounds_so_that_a_slow_spell_cancels() -> None:
 def test_part_of_ddpm_is_the_same_solver_over_fewer_levels() -> None:
     assert CASES["DDPM-100"].settings(100) == ("ddpm", {})
     assert CASES["DDPM-100"].settings(5) == ("ddim", {"num_inference_steps": 5, "solver": "ddpm"})
+
+
+def test_all_engines_and_precisions_of_the_package_are_measured() -> None:
+    assert set(ENGINES) == set(engine.ENGINES) - {"auto"}
+    assert set(PRECISIONS) == set(engine.PRECISIONS)
 
 
 def test_every_engine_has_an_unfused_candidate_and_peers_no_case_of_ours() -> None:
@@ -224,6 +232,11 @@ def test_a_cycle_that_was_not_fused_makes_no_row_of_that_name(
 ) -> None:
     monkeypatch.setattr(StandIn, "fuses", False)
     assert measured_group([GRAPH], ("STEP-2",))["rows"] == []
+
+
+def test_a_network_too_large_to_fuse_is_not_started_for_it(measured_group: Callable[..., dict]) -> None:
+    assert list(measured_group([GRAPH], ("STEP-4",))["candidates"]) == []
+    assert list(measured_group([GRAPH], ("STEP-2", "STEP-4"))["candidates"]) == [GRAPH.name]
 
 
 def test_a_loop_that_takes_too_long_is_timed_in_part(measured_group: Callable[..., dict]) -> None:

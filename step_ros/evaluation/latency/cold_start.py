@@ -32,7 +32,7 @@ def measure_cold_start(
     Returns:
         Rows; or one row with the reason, where the engine is not to be had.
     """
-    name = {"candidate": candidate.name, "threads": threads}
+    name = {"candidate": candidate.by_default, "threads": threads}
     known = [refused[key] for key in candidate.needs if key in refused]
     if known:
         return [{**name, "unavailable": known[0]}]

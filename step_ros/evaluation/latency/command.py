@@ -96,7 +96,7 @@ def bench_latency(
         if cold_start
         and not quick
         and size in sizes
-        and not results.has_cold_start(size, [c.name for c in coming_up])
+        and not results.has_cold_start(size, [c.by_default for c in coming_up])
     ]
     columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()
     with Progress(*columns) as progress:

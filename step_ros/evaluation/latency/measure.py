@@ -68,6 +68,9 @@ def measure_group(
         unavailable = {}
         for index, candidate in enumerate(candidates):
             tick(f"start {candidate.name}", 0.25 * index / len(candidates))
+            cases = candidate.cases(options.cases)
+            if candidate.fuse and all(case.nfe > size["fused_steps"] for case in cases):
+                continue
             known = [refused[key] for key in candidate.needs if key in refused]
             if known:
                 unavailable[candidate.name] = known[0]

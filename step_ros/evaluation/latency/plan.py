@@ -93,6 +93,11 @@ class Candidate:
         return f"{self.engine}{place}{precision}{', one graph' if self.fuse else ''}"
 
     @property
+    def by_default(self) -> str:
+        """The name of a policy that fuses what pays, as it does unless told not to."""
+        return dataclasses.replace(self, fuse=False).name
+
+    @property
     def numbers(self) -> str:
         """Where and in which precision it computes."""
         return f"{self.device} {self.precision}"

@@ -144,6 +144,7 @@ class MachineWorker:
         returns the folder to load and what its networks cost."""
         from step_ros.evaluation.latency.plan import SHIPPED, sized
         from step_ros.policy.checkpoint import load_checkpoint
+        from step_ros.policy.compiled import FUSED_BYTES
         from step_ros.policy.config import PolicyConfig
         from step_ros.policy.cost import network_costs
         from step_ros.policy.untrained import save_untrained
@@ -155,12 +156,14 @@ class MachineWorker:
             save_untrained(folder, dataclasses.replace(config, defaults={}))
         _, networks = load_checkpoint(folder)
         costs = network_costs(networks)
+        parameters = sum(weight.numel() for weight in networks.denoiser.parameters())
         return {
             "checkpoint": folder,
             "down_dims": list(config.down_dims),
             "cameras": len(config.image_names),
             "n_obs_steps": config.n_obs_steps,
-            "unet_parameters": sum(parameter.numel() for parameter in networks.denoiser.parameters()),
+            "fused_steps": int(FUSED_BYTES / (4 * parameters)),
+            "unet_parameters": parameters,
             "parts": {name: dataclasses.asdict(cost) for name, cost in costs.items()},
         }
 
