@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from step_ros import __version__, cli_bags
+from step_ros import __version__, cli_bags, cli_lerobot
 from step_ros.cli_bags import pairs
 from step_ros.paths import share_path
 from step_ros.sim.catalogue import ARM_TASKS, TASK_NAMES
@@ -188,8 +188,33 @@ def train_policy(
 
 @train_app.command("predictor")
 def train_predictor(
-    policy: Annotated[Path, typer.Argument(help="Folder of a trained policy; the predictor is added to it.")],
-    dataset: Annotated[Path, typer.Argument(help="The dataset that the policy was trained on.")],
+    policy: Annotated[
+        Path | None, typer.Argument(help="Folder of a trained policy; the predictor is added to it.")
+    ] = None,
+    dataset: Annotated[
+        Path | None, typer.Argument(help="The dataset that the policy was trained on.")
+    ] = None,
+    policy_option: Annotated[
+        Path | None, typer.Option("--policy", help="The policy, as an option; LeRobot's folders as well.")
+    ] = None,
+    dataset_option: Annotated[
+        Path | None, typer.Option("--dataset", help="The dataset, as an option.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the policy with predictor.", show_default="the policy's, unless LeRobot's"
+        ),
+    ] = None,
+    units: Annotated[str | None, typer.Option(help=cli_lerobot.UNITS_HELP)] = None,
+    calibration: Annotated[Path | None, typer.Option(help=cli_lerobot.CALIBRATION_HELP)] = None,
+    renamed: Annotated[
+        list[str] | None,
+        typer.Option("--rename", help="POLICY_INPUT=DATASET_FEATURE where names differ; may be repeated."),
+    ] = None,
+    held_out: Annotated[
+        float, typer.Option(min=0.0, max=0.9, help="Share of the episodes that the error is measured on.")
+    ] = 0.05,
     iterations: Annotated[int, typer.Option(min=1, help="Training steps.")] = 5000,
     batch_size: BatchSize = 64,
     lr: LearningRate = 1e-3,
@@ -209,12 +234,17 @@ def train_predictor(
     features: Features = None,
 ) -> None:
     """Train the predictor of a policy on falsified histories, so that it does not copy them."""
+    from step_ros.lerobot_policies import train_lerobot_predictor
     from step_ros.training.augmentation import HistoryAugmentation
-    from step_ros.training.commands import train_predictor
 
-    train_predictor(
-        policy,
-        dataset,
+    train_lerobot_predictor(
+        _given("policy", policy, policy_option),
+        _given("dataset", dataset, dataset_option),
+        out=out,
+        units=units,
+        calibration=calibration,
+        renamed=pairs("--rename", renamed),
+        held_out=held_out,
         iterations=iterations,
         batch_size=batch_size,
         lr=lr,
@@ -226,6 +256,14 @@ def train_predictor(
         features=pairs("--feature", features),
         augmentation=HistoryAugmentation(time_shift=time_shift, noise=noise, offset=offset, dropout=dropout),
     )
+
+
+def _given(name: str, argument: Path | None, option: Path | None) -> Path:
+    """What was given as an argument or as an option, once."""
+    if (argument is None) == (option is None):
+        found = "nothing" if option is None else f"{argument} and {option}"
+        raise typer.BadParameter(f"found {found}, accepted: one folder", param_hint=f"{name} or --{name}")
+    return argument or option
 
 
 @app.command("eval")
@@ -413,6 +451,9 @@ def export(
 
     for file in export_checkpoint(checkpoint, out, steps):
         typer.echo(file)
+
+
+app.command("import")(cli_lerobot.import_policy)
 
 
 @app.command()

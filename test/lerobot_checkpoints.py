@@ -23,7 +23,7 @@ def _module(name: str) -> ModuleType:
     return module
 
 
-weights, cases = _module("weights"), _module("cases")
+weights, cases, recorded = _module("weights"), _module("cases"), _module("recorded")
 NAMES = tuple(cases.CASES)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from step_ros import __version__, cli
+from step_ros import __version__, cli, cli_lerobot
 from step_ros.evaluation.variants import parse_variant
 from step_ros.sim.world import TASKS
 
@@ -22,8 +22,10 @@ CALLS = {
     cli.train_policy: ["step_ros.training.commands:train_policy"],
     cli.train_predictor: [
         "step_ros.training.commands:train_predictor",
+        "step_ros.lerobot_policies:train_lerobot_predictor",
         "step_ros.training.augmentation:HistoryAugmentation",
     ],
+    cli_lerobot.import_policy: ["step_ros.lerobot_policies:import_policy"],
     cli.evaluate: ["step_ros.evaluation.commands:evaluate"],
     cli.evaluate_expert: ["step_ros.evaluation.expert:evaluate_expert"],
     cli.bench_latency: ["step_ros.evaluation.latency.command:bench_latency"],
@@ -43,7 +45,8 @@ def test_a_command_offers_what_its_function_takes_with_the_same_defaults(command
     for target in CALLS[command]:
         module, function = target.split(":")
         accepted |= inspect.signature(getattr(importlib.import_module(module), function)).parameters
-    for name, option in inspect.signature(command).parameters.items():
+    for option_name, option in inspect.signature(command).parameters.items():
+        name = option_name.removesuffix("_option")
         assert name in accepted
         if inspect.Parameter.empty not in (accepted[name].default, option.default):
             assert option.default == accepted[name].default, name
@@ -55,6 +58,13 @@ def test_the_tasks_offered_are_the_simulations() -> None:
 
 def test_the_methods_compared_by_default_can_be_evaluated() -> None:
     assert [parse_variant(text).label for text in cli.COMPARED] == cli.COMPARED
+
+
+@pytest.mark.parametrize("given", [[], ["policy", "dataset", "--dataset", "other"]])
+def test_the_predictors_policy_and_dataset_are_given_once(given: list[str]) -> None:
+    result = CliRunner().invoke(cli.app, ["train", "predictor", *given])
+    assert result.exit_code == 2
+    assert "accepted:" in result.output
 
 
 def test_version_is_the_packages() -> None:

@@ -51,9 +51,7 @@ def _decoded(path: Path, column: str, picture: dict[str, object]) -> np.ndarray:
     data = picture.get("bytes")
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if pixels is None:
-        raise DatasetError(
-            path, column, f"an image that cannot be decoded ({picture.get('path')})", "PNG, JPEG"
-        )
+        raise DatasetError(path, column, f"no readable image ({picture.get('path')})", "PNG or JPEG")
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 

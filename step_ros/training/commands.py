@@ -147,7 +147,8 @@ def train_predictor(
     Args:
         out: folder of the checkpoint with the predictor, by default `policy` itself; a LeRobot checkpoint is
             left as it is, so it needs one.
-        units: makes a policy of native units, and the dataset that it was trained on, one in radians.
+        units: of the dataset, which is trained on in radians, and of a policy of native units, which from
+            then on is one in radians.
         renamed: the dataset's names of inputs that it calls otherwise than the policy.
 
     Raises:
@@ -166,8 +167,9 @@ def train_predictor(
     if before.fps != source.fps:
         raise TrainingError(f"{dataset}: fps", source.fps, f"{before.fps}, the policy's")
     if units is not None:
-        before = convert_policy(before, trained, units)
         convert_dataset(source, units)
+        if before.units == "native":
+            before = convert_policy(before, trained, units)
     session = _Session(source, accelerator, batch_size, seed, resume, held_out, out, names)
     torch.manual_seed(seed)
     config = dataclasses.replace(before, predictor=predictor or before.predictor or PredictorConfig())
