@@ -219,10 +219,14 @@ def _assignments(parameters: Mapping[str, object]) -> list[str]:
 def _figures(
     meter: NodeMeter, cameras: list[str], n_obs_steps: int, resident: int, cpu: dict[str, float]
 ) -> dict[str, object]:
+    report, published = meter.step, int(meter.robot.number("images_per_camera"))
+    lost = {camera: published - int(report.number(f"received camera {camera}") or 0) for camera in cameras}
     cycles = [cycle for cycle in meter.cycles if cycle.told and not np.isnan(cycle.published_ms)]
     if not cycles:
-        raise NodeBenchmarkError(f"/step sent nothing; it says: {meter.step.message}")
-    report, published = meter.step, int(meter.robot.number("images_per_camera"))
+        missing = ", ".join(f"{camera} {count}" for camera, count in lost.items())
+        raise NodeBenchmarkError(
+            f"/step sent nothing; of {published} images were lost: {missing}; it says: {report.message}"
+        )
     action_steps, made = int(report.number("action_steps")), int(report.number("cycles"))
     return {
         "engine": report.values["engine"],
@@ -236,13 +240,7 @@ def _figures(
             "late": int(report.number("late_chunks")),
             "trajectories_lost": made - sum(not np.isnan(cycle.published_ms) for cycle in meter.cycles),
         },
-        "images": {
-            camera: {
-                "published": published,
-                "lost": published - int(report.number(f"received camera {camera}")),
-            }
-            for camera in cameras
-        },
+        "images": {camera: {"published": published, "lost": count} for camera, count in lost.items()},
         "first_cycle_ms": {
             "stamp to publication": round(cycles[0].published_ms, 3),
             "policy": round(cycles[0].told["policy_total"], 3),

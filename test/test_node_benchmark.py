@@ -106,7 +106,7 @@ def test_trajectories_of_somebody_else_end_the_measurement_instead_of_entering_i
     meter.create_publisher(JointTrajectory, TRAJECTORIES, 1)
     meter.check_alone()
     meter.create_publisher(JointTrajectory, TRAJECTORIES, 1)
-    with pytest.raises(NodeMeterError, match="1 more publisher.*ROS_DOMAIN_ID"):
+    with pytest.raises(NodeMeterError, match=r"1 more publisher.*ROS_DOMAIN_ID"):
         meter.check_alone()
     meter.destroy_node()
 

@@ -100,8 +100,8 @@ class NodeMeter(Node):
         others = self.count_publishers(TRAJECTORIES) - 1
         if others > 0:
             raise NodeMeterError(
-                f"found {others} more publisher(s) of {TRAJECTORIES}, accepted: none but the measured /step; set "
-                "ROS_DOMAIN_ID to a domain that nobody uses"
+                f"found {others} more publisher(s) of {TRAJECTORIES}, accepted: none but the measured /step; "
+                "set ROS_DOMAIN_ID to a domain that nobody uses"
             )
 
     def wait(self, seconds: float) -> None:
