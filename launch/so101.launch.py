@@ -33,6 +33,7 @@ from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
 from step_ros import bringup
+from step_ros.data.recorded import recorded_pattern
 from step_ros.launching import activate, configure, required, step_node, typed
 
 SHARE = FindPackageShare("step_ros")
@@ -107,7 +108,7 @@ ARGUMENTS = [
     ),
     argument("camera_driver", "usb_cam", "Package of the cameras' driver.", bringup.CAMERA_DRIVERS),
     argument("camera_size", "640x480", "Width and height of the cameras' images in pixels."),
-    argument("record", "", "Folder of a new bag that gets every topic. Empty: record nothing."),
+    argument("record", "", "Folder of a new bag that gets what replay needs. Empty: record nothing."),
     argument("rviz", "false", "Show the arm and its cameras in RViz.", BOOLEAN),
     argument("step_params", share("config", "step.yaml"), "Parameter file of /step."),
     argument("bridge_params", share("config", "mujoco_bridge.yaml"), "Parameter file of /mujoco_bridge."),
@@ -196,11 +197,12 @@ def bridge(chosen: dict[str, str], plan: bringup.Plan) -> Node:
 
 
 def recorder(chosen: dict[str, str]) -> list[LaunchDescriptionEntity]:
-    """Records every topic."""
+    """Records the topics that `step-ros replay` needs, episode marks and parameters among them."""
     if not chosen["record"]:
         return []
     bringup.require("record", "ros2bag", "rosbag2_storage_mcap")
-    command = ["ros2", "bag", "record", "--all", "--output", chosen["record"]]
+    what = ["--storage", "mcap", "--regex", recorded_pattern()]
+    command = ["ros2", "bag", "record", *what, "--output", chosen["record"]]
     return [ExecuteProcess(cmd=command, output="screen")]
 
 

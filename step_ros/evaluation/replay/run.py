@@ -148,6 +148,7 @@ def replay(
         traces = Traces(config, [contender.label for contender in contenders])
         pauses = _Pauses()
         stamps, first, still = [], [], []
+        recorded_parameters: Mapping[str, str] = {}
         began, count, last_episode = time.perf_counter(), 0, -1
         for cycle in prefetched(reader, AHEAD):
             asked = reference is not None and (cycle.first or count % options.reference_every == 0)
@@ -155,6 +156,7 @@ def replay(
             executed = {c.label: c.run(cycle, compared) for c in contenders}
             traces.add(cycle, executed)
             pauses.add(cycle)
+            recorded_parameters = recorded_parameters or cycle.marked
             stamps.append(cycle.stamp)
             first.append(cycle.first)
             still.append(cycle.pause)
@@ -182,6 +184,7 @@ def replay(
                 "episodes": topics.episodes,
                 "chunks": topics.chunks if options.follow_chunks else None,
             },
+            "recorded_parameters": dict(recorded_parameters),
             "recorded_seconds": seconds,
             "wall_seconds": wall,
             "times_real_time": seconds / wall,
