@@ -85,7 +85,7 @@ def test_an_unknown_engine_is_refused_with_the_known_ones(name: str) -> None:
 
 def test_a_gpu_that_is_asked_for_and_absent_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ConfigError, match="engine is 'cuda'; .* finds no GPU on this machine"):
+    with pytest.raises(ConfigError, match=r"engine is 'cuda'; .* finds no GPU on this machine"):
         make_engine("cuda", tiny_networks())
 
 

@@ -42,6 +42,7 @@ class CompiledNetworks:
         self._programs: dict[Program, Call] = {}
         self._wanted: list[Program] = []
         self._compiling = threading.RLock()
+        self._replacing = threading.Lock()
         self._background: ThreadPoolExecutor | None = None
 
     def encode(self, name: str, frame: NDArray) -> NDArray:
@@ -77,14 +78,14 @@ class CompiledNetworks:
             if self._predicts:
                 self._call("predict", Graphs.predict)
             self._call("denoise", Graphs.denoise)
-            for program in self._missing(programs):
+            for program in self._still_to_compile(programs):
                 self._fuse(program)
             if not self._most_steps:
                 self._networks = self._graphs = None
 
     def prepare_later(self, programs: Iterable[Program]) -> None:
         """Compile these cycles in the background, where fusing pays; an earlier wish is dropped."""
-        self._wanted = self._missing(programs)
+        self._wanted = self._still_to_compile(programs)
         if self._wanted:
             self._background = self._background or ThreadPoolExecutor(1, "step_ros-compile")
             self._background.submit(self._catch_up)
@@ -103,11 +104,21 @@ class CompiledNetworks:
         fitting = [program for program in programs if program.steps <= self._most_steps]
         return [program for program in fitting if program not in self._programs]
 
+    def _still_to_compile(self, programs: Iterable[Program]) -> list[Program]:
+        """What is missing of `programs`; the others become the last to be dropped."""
+        programs = list(programs)
+        with self._replacing:
+            there = {program: self._programs[program] for program in programs if program in self._programs}
+            rest = {program: call for program, call in self._programs.items() if program not in there}
+            self._programs = {**rest, **there}
+        return self._missing(programs)
+
     def _fuse(self, program: Program) -> None:
         call = self._compile(self._all_graphs().cycle(program))
-        # Replaced as a whole: `act` reads it from another thread.
-        latest = list(self._programs.items())[1 - KEPT_PROGRAMS :]
-        self._programs = {**dict(latest), program: call}
+        with self._replacing:
+            # As a whole: `act` reads it from another thread.
+            latest = list(self._programs.items())[1 - KEPT_PROGRAMS :]
+            self._programs = {**dict(latest), program: call}
 
     def _call(self, key: str, make: Callable[[Graphs], Graph]) -> Call:
         call = self._calls.get(key)
