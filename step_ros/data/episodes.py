@@ -84,7 +84,12 @@ def episodes_of(root: Path, info: Mapping[str, Any], cameras: list[str]) -> list
         DatasetError: episodes are missing, or do not lie one after the other.
     """
     read = _rows_v3 if info["codebase_version"] == layout.CODEBASE_VERSION else _rows_v2
-    where, rows = read(root, info, cameras)
+    try:
+        where, rows = read(root, info, cameras)
+    except KeyError as error:  # a feature or a format field that the episodes know nothing of
+        raise DatasetError(
+            root / "meta", "episodes", f"no {error.args[0]}", "all that info.json names"
+        ) from error
     rows = sorted(rows, key=lambda row: row[0].index)[: info["total_episodes"]]
     if len(rows) != info["total_episodes"] or not rows:
         raise DatasetError(where, "episodes", len(rows), f"{info['total_episodes']}, and at least 1")
