@@ -5,7 +5,7 @@ import pytest
 
 from step_ros.control.errors import LimitsError
 from step_ros.control.faults import NAMES, Fault, Severity
-from step_ros.control.monitors import ClockMonitor, EmergencyStop, FollowMonitor, missing_joints
+from step_ros.control.monitors import ClockMonitor, FollowMonitor, missing_joints
 
 
 def test_a_clock_that_runs_gives_no_fault() -> None:
@@ -69,29 +69,6 @@ def test_a_follow_monitor_refuses_what_makes_no_sense(largest, patience) -> None
 def test_a_joint_state_without_all_joints_is_named() -> None:
     assert missing_joints(("a", "b", "c"), ("c", "a")) is None
     assert "lacks b, d" in missing_joints(("a", "c"), ("a", "b", "c", "d")).text
-
-
-def test_an_emergency_stop_stays_until_it_is_released_and_motion_enabled() -> None:
-    stop = EmergencyStop()
-    assert stop.fault is None
-    stop.press()
-    assert stop.fault.severity is Severity.LATCHED
-    assert not stop.enable()
-    assert stop.pressed
-    stop.release()
-    assert "waiting" in stop.fault.text
-    stop.press()
-    stop.release()
-    assert stop.fault is not None
-    assert stop.enable()
-    assert stop.fault is None
-
-
-def test_a_release_without_a_stop_and_an_enable_without_need_change_nothing() -> None:
-    stop = EmergencyStop()
-    stop.release()
-    assert stop.enable()
-    assert stop.fault is None
 
 
 def test_every_fault_says_how_it_ends() -> None:

@@ -50,7 +50,7 @@ def policy(tmp_path_factory):
     folder = tmp_path_factory.mktemp("policy")
     inputs = {STATE: (6,), TOP: (SIZE, SIZE, 3)}
     config = tiny_config(input_features=inputs, action_names=JOINT_NAMES)
-    ranges = {"min": [-0.5] * 6, "max": [0.5] * 6}
+    ranges = {"min": [-0.4] * 6, "max": [0.5] * 6}
     save_checkpoint(folder, config, build_networks(config, {STATE: ranges, "action": ranges}), None)
     return folder
 

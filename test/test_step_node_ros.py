@@ -45,6 +45,10 @@ def ros() -> Iterator[None]:
     rclpy.shutdown()
 
 
+RANGES = {name: {"min": [-0.15] * 6, "max": [0.15] * 6} for name in ("observation.state", "action")}
+"""Where an untrained policy's joints stay: within reach of where the robot stands."""
+
+
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("policy")
@@ -57,7 +61,7 @@ def checkpoint(tmp_path_factory) -> Path:
         predictor=PredictorConfig(width=16, blocks=1, heads=2, feedforward=16),
         defaults={"sigma_stall": 1.25, "cold_start_steps": 3},
     )
-    save_checkpoint(folder, config, build_networks(config, None), None)
+    save_checkpoint(folder, config, build_networks(config, RANGES), None)
     return folder
 
 
@@ -175,9 +179,10 @@ def is_hold(message: JointTrajectory) -> bool:
 def test_chunks_go_out_as_anchored_trajectories_within_the_limits(moving: Rig) -> None:
     message = moving.trajectories[0]
     assert list(message.joint_names) == list(JOINT_NAMES)
-    assert len(message.points) == 16
-    assert seconds(message.points[0].time_from_start) == 0
-    ticks = (seconds(message.header.stamp) - moving._start) * 30
+    moving.wait(lambda: moving.chunks and moving.stalls, "no chunk or stall message")
+    chunk = moving.chunks[0]
+    assert len(chunk.points) == 16
+    ticks = (seconds(chunk.header.stamp) - moving._start) * 30
     assert abs(ticks - round(ticks)) < 1e-4, "the stamp is an image's"
     for message in moving.trajectories:
         positions = np.array([point.positions for point in message.points])
@@ -185,8 +190,8 @@ def test_chunks_go_out_as_anchored_trajectories_within_the_limits(moving: Rig) -
         assert (positions >= LIMITS.lower).all()
         assert (positions <= LIMITS.upper).all()
         assert list(message.points[-1].velocities) == [0.0] * 6
-    moving.wait(lambda: moving.chunks and moving.stalls, "no chunk or stall message")
-    assert len(moving.chunks[0].points) == 16
+        times = [seconds(point.time_from_start) for point in message.points]
+        assert times == sorted(set(times))
 
 
 def test_an_episode_is_marked_with_the_parameters_in_force_for_whoever_comes_later(moving: Rig) -> None:
@@ -280,7 +285,8 @@ def test_a_policy_that_wants_what_no_topic_has_is_refused(start, tmp_path) -> No
         diffusion_step_embed_dim=8,
         predictor=None,
     )
-    save_checkpoint(tmp_path, config, build_networks(config, None), None)
+    ranges = RANGES | {"observation.environment_state": {"min": [-1.0] * 7, "max": [1.0] * 7}}
+    save_checkpoint(tmp_path, config, build_networks(config, ranges), None)
     rig = start(checkpoint=str(tmp_path), method="ddim")
     rig.wait_for_report("environment_state", DiagnosticStatus.ERROR)
 
@@ -375,7 +381,12 @@ def test_parameters_set_together_are_refused_together(shared) -> None:
 @pytest.fixture(scope="module")
 def shared(checkpoint, ros) -> Iterator[Rig]:
     """One configured, silent node for tests that only talk to its parameters."""
-    parameters = {"checkpoint": str(checkpoint), "engine": "torch", "autostart": False}
+    parameters = {
+        "checkpoint": str(checkpoint),
+        "trajectory_topic": "/another/joint_trajectory",
+        "engine": "torch",
+        "autostart": False,
+    }
     rig = Rig(parameters, name="other_step")
     rig.feeding = False
     request = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_CONFIGURE))

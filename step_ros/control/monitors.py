@@ -1,4 +1,4 @@
-"""Judges over time: clocks that jump, an arm that does not follow, an emergency stop that stays.
+"""Judges over time: clocks that jump, an arm that does not follow.
 
 Stale inputs by the age of their stamps are the watchdog's (`watchdog.py`).
 """
@@ -87,42 +87,3 @@ class FollowMonitor:
             f"{self._names[joint]} is {distance[joint]:.3f} rad from its set point "
             f"for {waited[joint]:.2f} s, accepted {self._largest[joint]:g} rad for {self._patience:g} s",
         )
-
-
-class EmergencyStop:
-    """Latched: once pressed it holds until it is released, and then until motion is enabled again.
-
-    | state | press | release | enable |
-    |---|---|---|---|
-    | free | pressed | free | free |
-    | pressed | pressed | released | pressed (refused) |
-    | released | pressed | released | free |
-    """
-
-    def __init__(self) -> None:
-        self._pressed = False
-        self._enabled = True
-
-    @property
-    def pressed(self) -> bool:
-        return self._pressed
-
-    @property
-    def fault(self) -> Fault | None:
-        """Why the arm must hold, or None."""
-        if self._pressed:
-            return Fault("emergency stop", "pressed")
-        if not self._enabled:
-            return Fault("emergency stop", "released, waiting to be enabled")
-        return None
-
-    def press(self) -> None:
-        self._pressed, self._enabled = True, False
-
-    def release(self) -> None:
-        self._pressed = False
-
-    def enable(self) -> bool:
-        """Allow motion again; False, and no motion, while the stop is pressed."""
-        self._enabled = self._enabled or not self._pressed
-        return not self._pressed

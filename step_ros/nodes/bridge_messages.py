@@ -10,7 +10,7 @@ from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Header
-from trajectory_msgs.msg import JointTrajectory
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from step_ros.control.follower import TrajectoryCommand, TrajectoryPoint
 from step_ros.control.joints import JOINT_NAMES
@@ -85,6 +85,14 @@ def trajectory_command(message: JointTrajectory) -> TrajectoryCommand:
             for point in message.points
         ],
     )
+
+
+def reference(
+    stamp: Time, joint_names: Sequence[str], positions: np.ndarray, velocities: np.ndarray
+) -> JointTrajectory:
+    """A controller's set point at `stamp`: (J,) rad and (J,) rad/s."""
+    point = JointTrajectoryPoint(positions=positions.tolist(), velocities=velocities.tolist())
+    return JointTrajectory(header=Header(stamp=stamp), joint_names=list(joint_names), points=[point])
 
 
 def hold(joint_names: Sequence[str], positions: np.ndarray, within: float) -> JointTrajectory:

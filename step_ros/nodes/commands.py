@@ -1,26 +1,53 @@
-"""From what the policy wants to what the arm is told: anchored in time, within limits, and remembered.
+"""From what the policy wants to what the arm is told: anchored in time, joined to the plan in force, safe.
 
 Knows no ROS.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
+from step_ros.control.faults import Fault
 from step_ros.control.history import CommandHistory
 from step_ros.control.joints import JointLimits
-from step_ros.control.limits import limit, takeover_index
+from step_ros.control.plan import Reference, plan_in_force
+from step_ros.control.rejection import Outcome, Verdict, judge
+from step_ros.control.safety import check_chunk, hold, make_safe
+from step_ros.control.seams import ChunkRefusedError, SeamJump, join, seam_jump, switching_time
 from step_ros.control.timing import make_trajectory
 from step_ros.control.trajectory import Trajectory
+from step_ros.control.workspace import WorkspaceGuard
 from step_ros.policy.config import PolicyConfig
 from step_ros.policy.policy import Plan
 
-HOLD_TIME = 0.2
-"""Seconds in which a hold brings the arm to rest."""
+_LEAD = 0.02
+"""Seconds that a message needs to the controller and there until its next period; a blend begins then."""
+
+_KEPT_REFERENCES = 32
+_OPEN = (Outcome.SILENT, Outcome.UNCLEAR)
+"""Nothing can be said yet."""
 
 
-class LateChunkError(Exception):
-    """A chunk was ready only after its last element was due."""
+@dataclass(frozen=True)
+class Command:
+    """What is sent for a plan.
+
+    Attributes:
+        trajectory: safe to send.
+        faults: what had to be changed, and why.
+        seam: the jump of the set point where this command takes over from the plan in force.
+        before: the plan that it takes over from.
+        switch: when it takes over [s].
+    """
+
+    trajectory: Trajectory
+    faults: tuple[Fault, ...]
+    seam: SeamJump
+    before: Trajectory
+    switch: float
 
 
 class Commander:
@@ -29,47 +56,92 @@ class Commander:
     Args:
         config: of the policy, whose chunks are followed.
         limits: what the joints may do, in the policy's order.
+        guard: the table; None for no guard.
+        joint_names: in the policy's order, as the controller calls them.
+
+    Attributes:
+        blend: seconds in which a new chunk's offset to the plan in force decays; 0 sends chunks as they are.
     """
 
-    def __init__(self, config: PolicyConfig, limits: JointLimits) -> None:
-        self._config, self._limits = config, limits
+    def __init__(
+        self,
+        config: PolicyConfig,
+        limits: JointLimits,
+        joint_names: Sequence[str],
+        guard: WorkspaceGuard | None = None,
+        blend: float = 0.0,
+    ) -> None:
+        self._config, self._limits, self._guard = config, limits, guard
+        self._joint_names = tuple(joint_names)
+        self.blend = blend
         self._history = CommandHistory(limits.lower.size)
+        self._judged: Command | None = None
+        self._references: list[Reference] = []
 
     def forget(self) -> None:
         """A new episode begins, or somebody else commands the arm: nothing is known of the past."""
         self._history.reset()
+        self._judged = None
+        self._references.clear()
 
     def past(self, stamp: float) -> np.ndarray:
         """What was commanded until `stamp` [s] as the policy takes it: (Ta, J) [rad], NaN where unknown."""
         return self._history.sample(stamp, self._config.fps, self._config.n_action_steps)
 
-    def command(self, plan: Plan, stamp: float, now: float, measured: np.ndarray) -> tuple[Trajectory, bool]:
-        """The trajectory to send at `now` [s] for a plan made from the observation at `stamp` [s].
+    def told(self, stamp: float) -> np.ndarray | None:
+        """The set point (J,) [rad] in force at `stamp` [s], None when nothing was commanded by then."""
+        return self._history.at(stamp)
+
+    def heard(self, reference: Reference) -> None:
+        """The controller said what its set point is."""
+        self._references.append(reference)
+        del self._references[:-_KEPT_REFERENCES]
+
+    def command(
+        self, plan: Plan, stamp: float, now: float, measured: np.ndarray, action_steps: int
+    ) -> Command:
+        """The command to send at `now` [s] for a plan made from the observation at `stamp` [s].
 
         Args:
             measured: (J,) where the joints are [rad], which counts as long as nothing has been commanded.
-
-        Returns:
-            The trajectory, and whether limits changed the part of it that has an effect.
+            action_steps: rows of the chunk that are meant to be executed.
 
         Raises:
-            LateChunkError: nothing of the plan is left to do at `now`.
+            ChunkRefusedError: the chunk must not be sent; its fault says why.
             UnsafeCommandError: the plan holds what no limit can mend.
         """
-        config = self._config
+        config, joints = self._config, self._limits.lower.size
+        fault = check_chunk(plan.chunk, joints, config.n_obs_steps, action_steps)
+        if fault is not None:
+            raise ChunkRefusedError(fault)
         anchor = self._history.latest(stamp)
         asked = make_trajectory(
             plan.chunk, stamp, config.fps, config.n_obs_steps, measured if anchor is None else anchor
         )
-        if asked.end <= now:
-            raise LateChunkError(
-                f"a chunk was ready {now - stamp:.2f} s after its observation: too late to send"
-            )
-        start = takeover_index(asked, now)
-        in_force = self._history.latest(asked.stamp + asked.times[start])
-        sent = limit(asked, self._limits, start, measured if in_force is None else in_force)
+        newest = self._references[-1] if self._references else None
+        in_force = plan_in_force(self._history, newest, measured, now).trajectory
+        switch = switching_time(asked, self._history.newest, now, _LEAD if self.blend else 0.0)
+        joined = join(asked, in_force, now, switch, self.blend)
+        checked = make_safe(joined, self._limits, switch, in_force.sample(switch)[0], self._guard)
+        sent = checked.trajectory
+        seam = seam_jump(in_force.state(switch), sent.state(switch))
+        made = Command(sent, checked.faults, seam, in_force, switch)
         self._history.add(sent, max(now, stamp))
-        return sent, not np.array_equal(sent.positions[start:], asked.positions[start:])
+        self._judged = made
+        return made
+
+    def verdict(self) -> Verdict | None:
+        """What the controller made of the last command, once that can be told; None before, and only once."""
+        command = self._judged
+        if command is None:
+            return None
+        verdict = judge(
+            command.trajectory, command.before, self._references, command.switch, self._joint_names
+        )
+        if verdict.outcome in _OPEN:
+            return None
+        self._judged = None
+        return verdict
 
     def rest(self, now: float, measured: np.ndarray | None, always: bool) -> Trajectory | None:
         """A trajectory that stops the arm where it is.
@@ -82,7 +154,4 @@ class Commander:
         if position is None and not always:
             return None
         position = position if measured is None else measured
-        if position is None:
-            return None
-        at = np.clip(position, self._limits.lower, self._limits.upper)[None]
-        return Trajectory(0.0, np.array([HOLD_TIME]), at, np.zeros_like(at))
+        return None if position is None else hold(position, self._limits)

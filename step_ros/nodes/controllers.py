@@ -20,6 +20,7 @@ from step_ros.nodes.decode import seconds
 from step_ros.nodes.latch import CommandLatch, CommandRefusedError
 
 TRAJECTORY_TOPIC = "/joint_trajectory_controller/joint_trajectory"
+REFERENCE_TOPIC = "/joint_trajectory_controller/reference"
 HARDWARE_COMMANDS_TOPIC = "hw/joint_commands"
 HARDWARE_STATES_TOPIC = "hw/joint_states"
 RECALL_PERIOD = 0.25
@@ -90,6 +91,8 @@ class InternalController:
         self._follower = TrajectoryFollower(joint_names, arm.joint_positions)
         self._accepted, self.refused, self._last_rejection = 0, 0, ""
         self._states = node.create_publisher(JointState, "/joint_states", 10)
+        self._joint_names = tuple(joint_names)
+        self._references = node.create_publisher(JointTrajectory, REFERENCE_TOPIC, qos_profile_sensor_data)
         node.create_subscription(JointTrajectory, TRAJECTORY_TOPIC, self._follow, 1)
 
     def set_point(self, now: float) -> NDArray:
@@ -101,8 +104,10 @@ class InternalController:
         self._follower.reset(positions)
 
     def publish(self, stamp: Time, positions: NDArray, velocities: NDArray) -> None:
-        """See Controller."""
+        """See Controller; publishes the set point as well."""
         self._states.publish(messages.joint_state(stamp, positions, velocities))
+        set_point = self._follower.sample(self._arm.now)
+        self._references.publish(messages.reference(stamp, self._joint_names, *set_point))
 
     def values(self) -> dict[str, object]:
         """See Controller."""

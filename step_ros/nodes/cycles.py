@@ -16,12 +16,15 @@ from typing import Protocol
 
 import numpy as np
 
-from step_ros.control.joints import JointLimits
+from step_ros.control.faults import Fault, Severity
+from step_ros.control.monitors import ClockMonitor, FollowMonitor
+from step_ros.control.plan import Reference
+from step_ros.control.seams import ChunkRefusedError
 from step_ros.control.trajectory import Trajectory
 from step_ros.data.episode_marks import BEGIN, END, RESET
 from step_ros.data.messages import MessageError
 from step_ros.nodes.ahead import FramesAhead, Work
-from step_ros.nodes.commands import Commander, LateChunkError
+from step_ros.nodes.commands import Command, Commander
 from step_ros.nodes.diagnostics import CycleStatistics, CycleTimes
 from step_ros.nodes.pace import Pace
 from step_ros.nodes.permission import JOINTS, Permission, camera_stream
@@ -66,7 +69,8 @@ class CycleRunner:
     Args:
         policy: loaded; from now on only threads of this object call it (settings may be updated any time).
         cameras: names of the policy's cameras.
-        limits: what the joints may do, in the policy's order.
+        commander: makes safe commands of plans.
+        follow: notices when the arm does not follow.
         camera_timeout, joint_timeout: age [s] above which an input is stale.
         outlet: where results go.
         clock: the node's time [s], on which stamps are.
@@ -77,7 +81,8 @@ class CycleRunner:
         self,
         policy: Policy,
         cameras: tuple[str, ...],
-        limits: JointLimits,
+        commander: Commander,
+        follow: FollowMonitor,
         camera_timeout: float,
         joint_timeout: float,
         outlet: Outlet,
@@ -94,7 +99,8 @@ class CycleRunner:
             "with joint states around them",
         )
         self.set_timeouts(camera_timeout, joint_timeout)
-        self._commander = Commander(policy.config, limits)
+        self._commander, self._follow = commander, follow
+        self._clock_monitor = ClockMonitor()
         self._pace = Pace(self._fps, policy.config.longest_execution)
         self._distrusted: set[str] = set()
         self._lock = threading.RLock()
@@ -171,7 +177,24 @@ class CycleRunner:
         with self._lock:
             self._came(JOINTS, stamp, self._window.add_joints(stamp, positions))
             if self.hold_reason is None:
+                self._check_following(stamp, positions)
+            if self.hold_reason is None:
                 self._submit()
+
+    def add_reference(self, reference: Reference) -> None:
+        """The controller published its set point, in the policy's order of joints."""
+        with self._lock:
+            self._commander.heard(reference)
+
+    def set_blend(self, seconds: float) -> None:
+        """How long a new chunk takes to be followed exactly."""
+        with self._lock:
+            self._commander.blend = seconds
+
+    def set_rivals(self, rivals: int) -> None:
+        """How many others publish commands for the arm."""
+        with self._lock:
+            self._permission.rivals = rivals
 
     def refuse(self, stream: str, reason: str) -> None:
         """A message came that cannot be used."""
@@ -194,9 +217,11 @@ class CycleRunner:
     def check(self) -> None:
         """Hold if something speaks against moving, go on if nothing does any more. Call it regularly."""
         with self._lock:
-            reason = self._permission.objection(
-                self._clock(), self._monotonic(), complete=self._window.newest() is not None
-            )
+            now, monotonic = self._clock(), self._monotonic()
+            leap = self._clock_monitor.update(now, monotonic)
+            if leap is not None:
+                self._leapt(leap)
+            reason = self._permission.objection(now, monotonic, complete=self._window.newest() is not None)
             if reason is None:
                 if self.hold_reason is not None:
                     self.hold_reason = None
@@ -207,6 +232,7 @@ class CycleRunner:
             elif self.hold_reason != reason:
                 self.hold_reason = reason
                 self._outlet.alarmed()
+            self._check_taken()
 
     # Under the lock.
 
@@ -223,6 +249,36 @@ class CycleRunner:
         self._begin_episode()
         self._outlet.alarmed()
 
+    def _leapt(self, leap: Fault) -> None:
+        """The clock is another one: nothing that was seen or sent has a place on it."""
+        self.statistics.faults[leap.name] += 1
+        self._warn(str(leap))
+        if self.hold_reason is None:
+            self._hold(str(leap))
+        self._permission.watchdog.forget()
+        self._forget()
+
+    def _check_following(self, stamp: float, positions: np.ndarray) -> None:
+        told = self._commander.told(stamp)
+        fault = None if told is None else self._follow.update(stamp, told, positions)
+        if fault is not None:
+            self._permission.failure = f"{fault}; call reset to go on"
+            self.check()
+
+    def _check_taken(self) -> None:
+        """Report a command that the controller did not take."""
+        verdict = self._commander.verdict()
+        if verdict is not None and verdict.fault is not None:
+            self.statistics.faults[verdict.fault.name] += 1
+            self._warn(str(verdict.fault))
+
+    def _refuse_chunk(self, fault: Fault) -> None:
+        """A chunk is not sent: the plan in force goes on to its end, or the arm holds at once."""
+        self.statistics.faults[fault.name] += 1
+        self._warn(str(fault))
+        if fault.severity is Severity.HOLD:
+            self._hold(str(fault))
+
     def _forget(self) -> None:
         self._window.clear()
         self._outlet.marked(RESET)
@@ -231,6 +287,7 @@ class CycleRunner:
         self._generation += 1
         self._cadence.reset()
         self._commander.forget()
+        self._follow.reset()
         self._pace.restart()
 
     def _warn(self, warning: str) -> None:
@@ -299,7 +356,7 @@ class CycleRunner:
             plan = self._policy.act(arrays, commanded)
             with self._lock:
                 if request.generation == self._generation:
-                    sent = self._publish(observation, plan, began)
+                    sent = self._publish(observation, plan, began, action_steps)
                     self.statistics.skipped += left_out
                     self._pace.cycle(action_steps, self._monotonic() - began, left_out, late=not sent)
         except Exception as error:  # a policy may fail in any way, and whichever it is, the arm must hold
@@ -316,28 +373,34 @@ class CycleRunner:
                     return None
         return observation.arrays()
 
-    def _publish(self, observation: Observation, plan: Plan, began: float) -> bool:
-        """Send a plan as a command; whether there was still time for it."""
-        stamp = observation.stamp
+    def _publish(self, observation: Observation, plan: Plan, began: float, action_steps: int) -> bool:
+        """Send a plan as a command; whether that could be done."""
+        stamp, measured = observation.stamp, self._window.newest_joints()
         try:
-            sent, limited = self._commander.command(plan, stamp, self._clock(), self._window.newest_joints())
-        except LateChunkError as late:
-            self.statistics.late += 1
+            command = self._commander.command(plan, stamp, self._clock(), measured, action_steps)
+        except ChunkRefusedError as refused:
             self._outlet.planned(plan, stamp)
-            self._warn(str(late))
+            self._refuse_chunk(refused.fault)
             return False
-        self._outlet.send(sent)
+        self._outlet.send(command.trajectory)
+        self._note(command)
         times = CycleTimes(
             stamp,
             self._clock() - stamp,
             self._monotonic() - began,
             observation.decode_ms,
             plan.milliseconds,
+            command.seam,
         )
-        self.statistics.finished(plan, times, limited)
+        self.statistics.finished(plan, times, limited=bool(command.faults))
         self._outlet.planned(plan, stamp)
         self._outlet.timed(times)
         return True
+
+    def _note(self, command: Command) -> None:
+        for fault in command.faults:
+            self.statistics.faults[fault.name] += 1
+            self.statistics.last_change = str(fault)
 
     def _fail(self, generation: int, error: Exception) -> None:
         with self._lock:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter, deque
 from dataclasses import dataclass
 
 import numpy as np
 
+from step_ros.control.seams import SeamJump
 from step_ros.policy.policy import Plan
 
 _WINDOW = 500
@@ -23,6 +25,7 @@ class CycleTimes:
         busy: from its begin on the worker's thread to then [s].
         decode_ms: decoding the window's frames, ahead of the cycle or in it.
         policy_ms: the policy's own figures: `encode`, `predict`, `denoise`, `post` and their `total`.
+        seam: by how much the set point jumps where the command takes over.
     """
 
     stamp: float
@@ -30,6 +33,7 @@ class CycleTimes:
     busy: float
     decode_ms: float
     policy_ms: dict[str, float]
+    seam: SeamJump
 
     @property
     def overhead_ms(self) -> float:
@@ -37,13 +41,14 @@ class CycleTimes:
         return 1e3 * self.latency - self.policy_ms["total"]
 
     def values(self) -> dict[str, float]:
-        """All of them in milliseconds, for a message."""
+        """Times in milliseconds and the seam's jumps in rad, rad/s and rad/s^2, for a message."""
         return {
             "latency": 1e3 * self.latency,
             "overhead": self.overhead_ms,
             "busy": 1e3 * self.busy,
             "decode": self.decode_ms,
             **{f"policy_{part}": spent for part, spent in self.policy_ms.items()},
+            **{f"seam_{kind}": jump for kind, jump in dataclasses.asdict(self.seam).items()},
         }
 
 
@@ -55,14 +60,20 @@ class CycleStatistics:
         refused: unusable messages per stream.
         restarts: windows started anew because a stamp went back or jumped.
         failures: how often the policy raised.
+        faults: how often a chunk was changed, refused or rejected, by the fault's name.
+        advice: settings of the controller that make motion jerk.
+        last_change: the newest reason why a command is not quite what the policy asked for.
         warnings: how often something did not go as it should.
         last_warning: the newest reason.
     """
 
     def __init__(self) -> None:
-        self.cycles = self.skipped = self.late = self.stalls = self.cold_starts = self.limited = self.nfe = 0
+        self.cycles = self.skipped = self.stalls = self.cold_starts = self.limited = self.nfe = 0
         self.received: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
+        self.faults: Counter[str] = Counter()
+        self.last_change = ""
+        self.advice = ""
         self.restarts = self.failures = self.warnings = 0
         self.last_warning = ""
         self._times: deque[CycleTimes] = deque(maxlen=_WINDOW)
@@ -81,7 +92,7 @@ class CycleStatistics:
         return {
             "cycles": self.cycles,
             "skipped_cycles": self.skipped,
-            "late_chunks": self.late,
+            "late_chunks": self.faults["late chunk"],
             "limited_chunks": self.limited,
             "stalls": self.stalls,
             "cold_starts": self.cold_starts,
@@ -90,11 +101,15 @@ class CycleStatistics:
             **_percentiles("policy_ms", [times.policy_ms["total"] for times in self._times]),
             **_percentiles("overhead_ms", [times.overhead_ms for times in self._times]),
             **_percentiles("busy_ms", [1e3 * times.busy for times in self._times]),
+            **_percentiles("seam_velocity", [times.seam.velocity for times in self._times]),
             "restarts": self.restarts,
             "policy_failures": self.failures,
             **{f"received {stream}": count for stream, count in sorted(self.received.items())},
             "refused_messages": self.refused.total(),
             **{f"refused {stream}": count for stream, count in sorted(self.refused.items())},
+            **{f"fault {name}": count for name, count in sorted(self.faults.items())},
+            "last_change": self.last_change,
+            "controller_advice": self.advice,
             "last_warning": self.last_warning,
         }
 

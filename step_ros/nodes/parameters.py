@@ -49,10 +49,39 @@ _READ_ONLY: dict[str, tuple[object, str]] = {
     "max_velocity": (Parameter.Type.DOUBLE_ARRAY, "Largest speed per joint, rad/s; by default SO-101."),
     "max_step": (
         Parameter.Type.DOUBLE_ARRAY,
-        "Largest change from one trajectory point to the next per joint, rad; by default SO-101.",
+        "Largest distance per joint from the plan in force at which a chunk may begin, rad; "
+        "by default SO-101.",
+    ),
+    "max_acceleration": (
+        Parameter.Type.DOUBLE_ARRAY,
+        "Largest acceleration per joint, rad/s^2; by default SO-101.",
+    ),
+    "follow_error": (
+        Parameter.Type.DOUBLE_ARRAY,
+        "Distance per joint from its set point, rad, that makes the arm hold when it lasts; 0: not watched; "
+        "by default 0.5, and 0 for a joint called gripper.",
+    ),
+    "reference_topic": (
+        "/joint_trajectory_controller/reference",
+        "Where a controller without control_msgs publishes its set point (trajectory_msgs/JointTrajectory).",
     ),
 }
-_TIMEOUT = [FloatingPointRange(from_value=0.02, to_value=60.0)]
+_READ_ONLY_NUMBERS: dict[str, tuple[float, float, float, str]] = {
+    "position_margin": (
+        0.0,
+        0.0,
+        0.5,
+        "Distance to the ends of every joint's range that commands keep, rad.",
+    ),
+    "follow_patience": (0.5, 0.05, 10.0, "Seconds for which a joint may be further off than follow_error."),
+    "table_height": (0.0, -1.0, 1.0, "Height of the table in the arm's base frame, m."),
+    "table_margin": (
+        0.001,
+        -1.0,
+        0.2,
+        "Distance that the gripper keeps from the table, m; negative: no guard. Only for SO-101's joints.",
+    ),
+}
 
 
 def declare(node: Node) -> None:
@@ -63,6 +92,8 @@ def declare(node: Node) -> None:
     """
     for name, (default, description) in _READ_ONLY.items():
         node.declare_parameter(name, default, ParameterDescriptor(description=description, read_only=True))
+    for name, (default, low, high, description) in _READ_ONLY_NUMBERS.items():
+        node.declare_parameter(name, default, _number(description, low, high, read_only=True))
     node.declare_parameter(
         "threads",
         1,
@@ -81,9 +112,11 @@ def declare(node: Node) -> None:
     )
     for name, what in (("camera_timeout", "camera image"), ("joint_timeout", "joint state")):
         description = f"Age of the newest {what} above which the arm holds, s."
-        node.declare_parameter(
-            name, 0.5, ParameterDescriptor(description=description, floating_point_range=_TIMEOUT)
-        )
+        node.declare_parameter(name, 0.5, _number(description, 0.02, 60.0))
+    description = (
+        "Seconds in which a new chunk's offset to the plan in force decays; 0 sends chunks as they are."
+    )
+    node.declare_parameter("blend", 0.15, _number(description, 0.0, 2.0))
     for name in _SETTINGS:
         node.declare_parameter(name, _type(name), _descriptor(name))
 
@@ -119,6 +152,14 @@ def in_force(settings: Settings) -> list[Parameter]:
     ]
 
 
+def _number(description: str, low: float, high: float, read_only: bool = False) -> ParameterDescriptor:
+    return ParameterDescriptor(
+        description=description,
+        floating_point_range=[FloatingPointRange(from_value=low, to_value=high)],
+        read_only=read_only,
+    )
+
+
 def _is_list(name: str) -> bool:
     return _type(name) == Parameter.Type.INTEGER_ARRAY
 
@@ -139,7 +180,5 @@ def _descriptor(name: str) -> ParameterDescriptor:
     elif _HINTS[name] is int:
         descriptor.integer_range = [IntegerRange(from_value=rule["low"], to_value=rule["high"])]
     else:
-        descriptor.floating_point_range = [
-            FloatingPointRange(from_value=float(rule["low"]), to_value=float(rule["high"]))
-        ]
+        return _number(descriptor.description, float(rule["low"]), float(rule["high"]))
     return descriptor

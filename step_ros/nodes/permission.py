@@ -27,7 +27,8 @@ class Permission:
         running: the node is active.
         enabled: the user allows motion.
         stopped: emergency stop; outweighs `enabled`.
-        failure: what the policy could not do, None when all is well.
+        failure: what the policy or the arm could not do, None when all is well.
+        rivals: others that publish commands for the arm.
         watchdog: judges the age of each input.
     """
 
@@ -35,6 +36,7 @@ class Permission:
         self._cameras, self._observation = tuple(cameras), observation
         self.running, self.enabled, self.stopped = False, True, False
         self.failure: str | None = None
+        self.rivals = 0
         self.watchdog = Watchdog({})
         self._complete_at = 0.0
 
@@ -63,6 +65,8 @@ class Permission:
             return "emergency stop"
         if not self.enabled:
             return "disabled"
+        if self.rivals:
+            return f"{self.rivals} other publishers of commands for this arm: only one may move it"
         reason = self.failure or self.watchdog.reason(now, arrival)
         if reason is None and arrival - self._complete_at > WINDOW_PATIENCE:
             reason = f"inputs come, but make no complete observation: {self._observation}"

@@ -28,15 +28,18 @@ from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from step_ros.control.errors import ControlError
+from step_ros.control.linter import Advice
 from step_ros.control.timing import due_times
 from step_ros.control.trajectory import Trajectory
 from step_ros.data.episode_marks import CHANGED, STATUS_NAME
 from step_ros.nodes import decode, encode, parameters, report
+from step_ros.nodes.controller_settings import examine
 from step_ros.nodes.cycles import CycleRunner
 from step_ros.nodes.diagnostics import CycleTimes
 from step_ros.nodes.loading import Loaded, load
 from step_ros.nodes.permission import JOINTS, camera_stream
 from step_ros.nodes.process import prepare_for_images
+from step_ros.nodes.reference import ReferenceInput
 from step_ros.nodes.runtime import run
 from step_ros.policy.errors import ConfigError, PolicyError
 from step_ros.policy.methods import METHODS
@@ -78,7 +81,7 @@ class StepNode(LifecycleNode):
         self.create_service(SetBool, "~/enable", self._on_enable)
         self.create_service(SetBool, "~/estop", self._on_estop)
         self.add_on_set_parameters_callback(self._on_parameters)
-        self.add_post_set_parameters_callback(lambda _: self.marked(CHANGED))
+        self.add_post_set_parameters_callback(self._on_changed_parameters)
         # Not the node's clock: a simulation that stands still must not stop the watch over it.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(_CHECK_PERIOD, self._on_check, clock=steady)
@@ -107,6 +110,7 @@ class StepNode(LifecycleNode):
         self._reported_warnings = 0
         self._runner.start(enabled=self.get_parameter("enabled").value)
         self._subscribe()
+        self._examine_controller()
         self._report()
         return super().on_activate(state)
 
@@ -152,7 +156,8 @@ class StepNode(LifecycleNode):
         self._runner = CycleRunner(
             loaded.policy,
             tuple(loaded.image_topics),
-            loaded.limits,
+            loaded.commander,
+            loaded.follow,
             self.get_parameter("camera_timeout").value,
             self.get_parameter("joint_timeout").value,
             self,
@@ -181,6 +186,8 @@ class StepNode(LifecycleNode):
                 JointState, self._text("joint_states_topic"), self._on_joints, qos_profile_sensor_data
             )
         )
+        references = ReferenceInput(self, self._loaded.joint_names, self._runner.add_reference)
+        self._inputs.extend(references.subscriptions)
         for camera, topic in self._loaded.image_topics.items():
             kind = CompressedImage if topic.endswith("/compressed") else Image
             callback = partial(self._on_image, camera, self._loaded.image_size(camera))
@@ -287,7 +294,14 @@ class StepNode(LifecycleNode):
                 self._runner.enable(values["enabled"])
             names = ("camera_timeout", "joint_timeout")
             self._runner.set_timeouts(*(values.get(name, self.get_parameter(name).value) for name in names))
+            if "blend" in values:
+                self._runner.set_blend(values["blend"])
         return SetParametersResult(successful=True)
+
+    def _on_changed_parameters(self, _: list[Parameter]) -> None:
+        """Say so in recordings, if the arm is being moved with them."""
+        if self._runner is not None and self._runner.hold_reason is None:
+            self.marked(CHANGED)
 
     def _put_in_force(self, method: str | None, settings: dict[str, object]) -> None:
         """Change the loaded policy, or only check what a policy to come will be given; raises PolicyError."""
@@ -302,7 +316,20 @@ class StepNode(LifecycleNode):
 
     def _on_check(self) -> None:
         if self._runner is not None:
+            self._runner.set_rivals(self.count_publishers(self._commands.topic_name) - 1)
             self._runner.check()
+
+    def _examine_controller(self) -> None:
+        """Warn of each setting of the controller that will make motion jerk; does not wait for it."""
+        config = self._loaded.policy.config
+        examine(self, self._commands.topic_name, self._loaded.joint_names, config.fps, self._advised)
+
+    def _advised(self, advice: list[Advice]) -> None:
+        for item in advice:
+            self.get_logger().warning(f"controller: {item}")
+        if self._runner is not None:
+            self._runner.statistics.advice = "; ".join(map(str, advice))
+            self._report()
 
     def _on_report(self) -> None:
         self._report()

@@ -132,6 +132,14 @@ class Policy:
         return self._engine.precision
 
     @property
+    def action_range(self) -> tuple[NDArray, NDArray]:
+        """The actions (A,) in data units that are -1 and 1 to the networks: where training data lay."""
+        one = torch.ones(self.config.action_dim, dtype=torch.float64)
+        inverse = self._normalizer[ACTION].inverse
+        low, high = inverse(-one).numpy(), inverse(one).numpy()
+        return np.minimum(low, high), np.maximum(low, high)
+
+    @property
     def ready(self) -> bool:
         """Whether everything that the settings in force gain from is compiled."""
         return self._warmed_up and self._networks.ready(self._programs())
