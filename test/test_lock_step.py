@@ -40,7 +40,7 @@ from step_ros.sim.world import World
 SEED = 20007
 SIZE = (32, 32)
 TICKS = 40
-TOLERANCE = 1e-4
+TOLERANCE = 1e-5
 """Radians between the same element of two chunks: stamps are in whole nanoseconds, which 1/30 s is not, and a
 random policy doubles a difference with every chunk."""
 
@@ -134,10 +134,15 @@ def start_step(checkpoint: Path, **parameters: object) -> StepNode:
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    """A random policy that moves the arm a little, from one small camera and the joints."""
+    """A random policy from one small camera and the joints, too gentle for any limit to change its chunks."""
+    with World(image_size=SIZE) as world:
+        world.reset(SEED)
+        start = world.joint_positions
     config = tiny_config(input_features={STATE: (6,), TOP: (*SIZE, 3)}, action_names=JOINT_NAMES)
-    low, high = (HOME - 0.06).tolist(), (HOME + 0.06).tolist()
-    stats = {STATE: {"min": low, "max": high}, "action": {"min": low, "max": high}}
+    stats = {
+        name: {"min": (start - reach).tolist(), "max": (start + reach).tolist()}
+        for name, reach in ((STATE, 0.02), ("action", 0.004))
+    }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         networks = build_networks(config, stats).eval()
@@ -155,7 +160,7 @@ def test_an_episode_over_topics_is_the_librarys(checkpoint: Path) -> None:
     rig.close()
     np.testing.assert_allclose(np.diff(stamps), 8 / 30, atol=2e-9)
     np.testing.assert_allclose(chunks[: len(policy.chunks)], policy.chunks, atol=TOLERANCE)
-    assert np.abs(np.diff(chunks, axis=0)).max() > 1e-3, "chunks differ from each other"
+    assert np.abs(np.diff(chunks, axis=0)).max() > 100 * TOLERANCE, "chunks differ from each other"
 
 
 @pytest.mark.slow
