@@ -70,20 +70,35 @@ class RecordedActions:
         What is known only grows: ask for later rows once the recording has come that far.
         """
         found = np.full((len(offsets), len(self._names)), np.nan)
-        look = self._in_force if self._follows_trajectories else self._interpolated
+        if self._follows_trajectories:
+            self._fill_in_force(found, time, offsets)
+            return found
         for k, offset in enumerate(offsets):
-            position = look(time, offset)
+            position = self._interpolated(time, offset)
             if position is not None:
                 found[k] = position
         return found
 
-    def _in_force(self, time: float, offset: int) -> np.ndarray | None:
-        due = time + (offset + 1) / self._fps
-        k = bisect_right(self._times, due) - 1
+    def _fill_in_force(self, found: np.ndarray, time: float, offsets: Sequence[int]) -> None:
+        """Put the set points into `found`, trajectory by trajectory."""
+        due = time + (np.array(offsets) + 1) / self._fps
+        chosen = np.array(
+            [self._in_force(moment, time, offset) for moment, offset in zip(due, offsets, strict=True)]
+        )
+        for k in set(chosen) - {-1}:
+            trajectory, rows = self._values[k], chosen == k
+            if trajectory.velocities is None:
+                found[rows] = [trajectory.sample(moment)[0] for moment in due[rows]]
+            else:
+                found[rows] = trajectory.positions_at(due[rows])
+
+    def _in_force(self, moment: float, time: float, offset: int) -> int:
+        """Which command is in force at a moment, -1 for none."""
+        k = bisect_right(self._times, moment) - 1
         # What was planned from the frame at `time` is no past of it, however fast it was.
         while k >= 0 and offset < 0 and self._planned_from[k] > time - 0.5 / self._fps:
             k -= 1
-        return self._values[k].sample(due)[0] if k >= 0 else None
+        return k
 
     def _interpolated(self, time: float, offset: int) -> np.ndarray | None:
         wanted = time + offset / self._fps

@@ -27,8 +27,10 @@ from step_ros.policy.window import ObservationWindow
 PAUSE_SECONDS = 1.0
 """A command that stays within PAUSE_RADIANS for so long is a pause."""
 PAUSE_RADIANS = 0.01
+PAUSE_STRIDE = 3
+"""Rows from one look at the command to the next."""
 LISTED_GAPS = 50
-REMEMBERED = 1024
+REMEMBERED = 128
 """Stamps of the stream that gives observations their time."""
 
 
@@ -148,7 +150,8 @@ class CycleReader:
         self._marked: Mapping[str, str] = {}
         self._chunk_rows = range(1 - cut.n_obs_steps, cut.horizon - cut.n_obs_steps + 1)
         self._history_rows = range(-cut.n_action_steps, 0)
-        self._pause_rows = range(-int(PAUSE_SECONDS * cut.fps), 0)
+        self._pause_rows = range(-int(PAUSE_SECONDS * cut.fps), 0, PAUSE_STRIDE)
+        self._ends = (np.array(self._chunk_rows) + 1) / cut.fps
         self.findings = Findings()
         self.span = (np.inf, -np.inf)
         """First and last stamp [s] read so far."""
@@ -302,12 +305,10 @@ class CycleReader:
 
         wait: leave those whose future is not wholly past; otherwise what is still to come stays unknown.
         """
-        ends = np.array(self._chunk_rows) + 1
-        fps = self._cut.fps
-        while self._waiting and (not wait or now > self._waiting[0].stamp + ends[-1] / fps + LONGEST_GAP):
+        while self._waiting and (not wait or now > self._waiting[0].stamp + self._ends[-1] + LONGEST_GAP):
             cycle = self._waiting.popleft()
             cycle.recorded = self._actions.rows(cycle.stamp, self._chunk_rows)
-            cycle.recorded[cycle.stamp + ends / fps > now] = np.nan
+            cycle.recorded[cycle.stamp + self._ends > now] = np.nan
             self._ready.append(cycle)
 
     def _settled(self) -> Iterator[Cycle]:
