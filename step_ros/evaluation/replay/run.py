@@ -184,7 +184,7 @@ def replay(
                 "episodes": topics.episodes,
                 "chunks": topics.chunks if options.follow_chunks else None,
             },
-            "recorded_parameters": dict(recorded_parameters),
+            "recorded_parameters": _without_paths(recorded_parameters),
             "recorded_seconds": seconds,
             "wall_seconds": wall,
             "times_real_time": seconds / wall,
@@ -244,6 +244,11 @@ def _check_inputs(config: PolicyConfig) -> None:
             raise ReplayError(f"input_features: found {name}; accepted: {STATE} and {IMAGES}<camera>")
         if name == STATE and shape != (config.action_dim,):
             raise ReplayError(f"input_features[{name}]: found {shape}; accepted: one value per joint")
+
+
+def _without_paths(parameters: Mapping[str, str]) -> dict[str, str]:
+    """Results are published, and paths belong to one machine."""
+    return {name: Path(value).name if name == "checkpoint" else value for name, value in parameters.items()}
 
 
 def _why_none(findings: Findings) -> str:
