@@ -126,9 +126,9 @@ def ros() -> Iterator[None]:
 
 
 def start_step(checkpoint: Path, **parameters: object) -> StepNode:
-    # Without blending: joining chunks is what the library's rollout does not do.
-    given = {"checkpoint": str(checkpoint), "seed": SEED, "use_sim_time": True, "blend": 0.0}
-    values = given | parameters
+    # The library's rollout neither joins chunks nor limits accelerations.
+    plain = {"blend": 0.0, "max_acceleration": [1000.0] * 6}
+    values = {"checkpoint": str(checkpoint), "seed": SEED, "use_sim_time": True} | plain | parameters
     return StepNode(parameter_overrides=[Parameter(name, value=value) for name, value in values.items()])
 
 
@@ -141,7 +141,7 @@ def checkpoint(tmp_path: Path) -> Path:
     config = tiny_config(input_features={STATE: (6,), TOP: (*SIZE, 3)}, action_names=JOINT_NAMES)
     stats = {
         name: {"min": (start - reach).tolist(), "max": (start + reach).tolist()}
-        for name, reach in ((STATE, 0.02), ("action", 0.004))
+        for name, reach in ((STATE, 0.02), ("action", np.array([0.004] * 5 + [0.02])))
     }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
