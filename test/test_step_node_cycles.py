@@ -380,7 +380,7 @@ def test_a_hold_without_fresh_joint_states_stays_at_the_set_point(rig) -> None:
 
 def test_a_measured_position_past_a_limit_is_held_at_the_limit(rig) -> None:
     running(rig)
-    rig.joints = np.full(6, 9.0)
+    rig.joints = LIMITS.upper + 0.1
     rig.tick()
     rig.runner.enable(False)
     np.testing.assert_array_equal(rig.holds[-1].positions, [LIMITS.upper])

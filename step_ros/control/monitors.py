@@ -11,6 +11,7 @@ import numpy as np
 
 from step_ros.control.errors import LimitsError
 from step_ros.control.faults import Fault
+from step_ros.control.joints import JointLimits
 
 _FASTEST_CLOCK = 25.0
 """Seconds of the node's clock in one of the machine's: a simulation may run faster than real time."""
@@ -20,6 +21,22 @@ def missing_joints(found: Sequence[str], expected: Sequence[str]) -> Fault | Non
     """A joint state with the joints `found` lacks some of those `expected`, or None."""
     missing = [name for name in expected if name not in found]
     return Fault("missing joints", f"joint state lacks {', '.join(missing)}") if missing else None
+
+
+_OUTSIDE = 0.5
+"""Radians outside its range at which a joint may be measured: stops and calibrations are not exact."""
+
+
+def implausible(positions: np.ndarray, limits: JointLimits) -> str | None:
+    """Why `positions` (J,) [rad] cannot be an arm's, None when they can: no joint gets far out of range."""
+    beyond = np.maximum(limits.lower - positions, positions - limits.upper)
+    joint = int(np.argmax(beyond))
+    if beyond[joint] <= _OUTSIDE:
+        return None
+    return (
+        f"position of {limits.name(joint)} is {positions[joint]:.4g} rad, accepted: at most {_OUTSIDE:g} "
+        f"outside {limits.lower[joint]:.4g} to {limits.upper[joint]:.4g}"
+    )
 
 
 class ClockMonitor:

@@ -13,6 +13,7 @@ import numpy as np
 from step_ros.control.faults import Fault
 from step_ros.control.history import CommandHistory
 from step_ros.control.joints import JointLimits
+from step_ros.control.monitors import implausible
 from step_ros.control.plan import Reference, plan_in_force
 from step_ros.control.rejection import Outcome, Verdict, judge
 from step_ros.control.safety import check_chunk, hold, make_safe
@@ -76,10 +77,14 @@ class Commander:
         self.blend = blend
         self._history = CommandHistory(limits.lower.size)
         self._judged: Command | None = None
+        self._unrested: Trajectory | None = None
         self._references: list[Reference] = []
 
     def forget(self) -> None:
-        """A new episode begins, or somebody else commands the arm: nothing is known of the past."""
+        """A new episode begins, or somebody else commands the arm: the past counts no more.
+
+        What was sent last may still move the arm, so `rest` goes on to know of it.
+        """
         self._history.reset()
         self._judged = None
         self._references.clear()
@@ -127,7 +132,7 @@ class Commander:
         seam = seam_jump(in_force.state(switch), sent.state(switch))
         made = Command(sent, checked.faults, seam, in_force, switch)
         self._history.add(sent, max(now, stamp))
-        self._judged = made
+        self._judged, self._unrested = made, sent
         return made
 
     def verdict(self) -> Verdict | None:
@@ -150,8 +155,13 @@ class Commander:
             measured: (J,) where the joints are [rad], None when that is not known; then the set point counts.
             always: also when nothing has been commanded that would have to be stopped.
         """
-        position = self._history.latest(now)
-        if position is None and not always:
+        moving, self._unrested = self._unrested, None
+        if moving is None and not always:
             return None
-        position = position if measured is None else measured
-        return None if position is None else hold(position, self._limits)
+        if measured is None and moving is not None:
+            measured = moving.sample(now)[0]
+        return None if measured is None else hold(measured, self._limits)
+
+    def doubt(self, measured: np.ndarray) -> str | None:
+        """Why joint positions (J,) [rad] cannot be where the arm is, None when they can."""
+        return implausible(measured, self._limits)

@@ -174,6 +174,10 @@ class CycleRunner:
 
     def add_joints(self, stamp: float, positions: np.ndarray) -> None:
         """Measured joint positions (J,) [rad] came."""
+        doubt = self._commander.doubt(positions)
+        if doubt is not None:
+            self.refuse(JOINTS, doubt)
+            return
         with self._lock:
             self._came(JOINTS, stamp, self._window.add_joints(stamp, positions))
             if self.hold_reason is None:
