@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
+import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -99,7 +102,7 @@ def bench_latency(
         and not results.has_cold_start(size, [c.by_default for c in coming_up])
     ]
     columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()
-    with Progress(*columns) as progress:
+    with _ended_by_sigterm(), Progress(*columns) as progress:
         bar = _Bar(progress, len(groups) + len(cold))
         refused: dict[str, str] = {}
         for size in dict.fromkeys([size for size, _ in groups] + cold):
@@ -135,6 +138,16 @@ def _prepare(checkpoint: Path, size: str, scratch: str) -> dict:
     with Child("MachineWorker", all_threads()) as child:
         folder = str(Path(scratch, "checkpoint"))
         return child.ask("prepare", source=str(checkpoint), size=size, folder=folder)
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """A termination ends the run like an interrupt, so that gigabytes of weights do not stay behind."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _Bar:
