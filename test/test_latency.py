@@ -351,6 +351,7 @@ def test_an_unknown_choice_is_named_and_nothing_is_written(tmp_path: Path, optio
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_run_measures_a_policy_and_a_second_one_has_nothing_left_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
