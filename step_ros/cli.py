@@ -438,6 +438,21 @@ def bench_node(
     )
 
 
+@bench_app.command("soak")
+def bench_soak(
+    out: Annotated[Path, typer.Option(help="JSON file of the results.")] = Path("results/soak.json"),
+    checkpoint: Checkpoint = None,
+    cycles: Annotated[int, typer.Option(min=1, help="Cycles that are measured.")] = 20_000,
+    messages: Annotated[int, typer.Option(min=0, help="Random messages of each kind.")] = 100_000,
+    seed: Annotated[int, typer.Option(help="Of the random messages.")] = 20_000,
+    engine: Engine = "auto",
+) -> None:
+    """Run /step for many cycles and under random messages, and see whether memory or time creeps."""
+    from step_ros.soak import bench_soak
+
+    bench_soak(out, checkpoint=checkpoint, cycles=cycles, messages=messages, seed=seed, engine=engine)
+
+
 @app.command()
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="Folder of a policy.")],

@@ -90,15 +90,20 @@ class Thinking:
     def __init__(self, run: Callable[[object], None], world: World) -> None:
         self._run, self._world = run, world
         self._slot = self._work = None
+        self._running = False
         self._done_at = 0.0
 
     def submit(self, request: object) -> None:
         self._slot = request
 
     def tick(self) -> None:
+        if self._running:
+            return
         if self._work is not None and self._world.time >= self._done_at:
             work, self._work = self._work, None
+            self._running = True
             self._run(work)
+            self._running = False
         if self._work is None and self._slot is not None:
             self._work, self._slot = self._slot, None
             self._done_at = self._world.time + self._world.thinking

@@ -292,6 +292,13 @@ FAULTS = [
     Fault("huge values from the policy", policy(mangle=lambda chunk: chunk + 1e9), "running", None),
     Fault("wild values from the policy", policy(mangle=lambda chunk: chunk * 50), "running", None),
     Fault("policy slower than its horizon", on("thinking", 0.7), "late chunk", None),
+    Fault(
+        "policy hangs",
+        in_cycle(lambda world: world.run(3.0)),
+        "policy has not answered for 2 s",
+        NEXT_CYCLE + 2.0,
+        lasts=1.0,
+    ),
     Fault("two publishers of commands", rivals(1), "other publishers of commands", 0.0, end=rivals(0)),
     Fault("arm blocked", on("blocked", True), "follow error: shoulder_pan", follow, 4.0, unblock, leaps=True),
     Fault(

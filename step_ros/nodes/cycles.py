@@ -57,6 +57,10 @@ class Outlet(Protocol):
         """Something happened that should be reported at once."""
 
 
+_PATIENCE = 2.0
+"""Seconds after which a policy that has not answered counts as hanging: far more than a chunk is good for."""
+
+
 @dataclass(frozen=True)
 class _Request:
     generation: int
@@ -105,6 +109,7 @@ class CycleRunner:
         self._distrusted: set[str] = set()
         self._lock = threading.RLock()
         self._generation, self._policy_generation = 0, -1
+        self._thinking_since: float | None = None
         self._cadence = Cadence(self._fps)
         self.statistics = CycleStatistics()
         self.hold_reason: str | None = "inactive"
@@ -208,6 +213,11 @@ class CycleRunner:
             self._warn(f"{stream}: {reason}")
 
     @property
+    def busy(self) -> bool:
+        """Whether a cycle is in work or about to be."""
+        return self._worker.busy
+
+    @property
     def complaint(self) -> str | None:
         """Why cycles do not keep the pace that the settings ask for, None when they do."""
         with self._lock:
@@ -226,6 +236,7 @@ class CycleRunner:
             if leap is not None:
                 self._leapt(leap)
             reason = self._permission.objection(now, monotonic, complete=self._window.newest() is not None)
+            reason = reason or self._hanging(monotonic)
             if reason is None:
                 if self.hold_reason is not None:
                     self.hold_reason = None
@@ -239,6 +250,13 @@ class CycleRunner:
             self._check_taken()
 
     # Under the lock.
+
+    def _hanging(self, monotonic: float) -> str | None:
+        """Says that the policy takes longer than any answer would be worth."""
+        since = self._thinking_since
+        if since is None or monotonic - since <= _PATIENCE:
+            return None
+        return f"policy has not answered for {_PATIENCE:g} s"
 
     def _hold(self, reason: str, always: bool = False) -> None:
         """Stay where the arm is; says so only if this node has commanded it (`always`: in any case)."""
@@ -343,7 +361,14 @@ class CycleRunner:
     # On the worker's thread.
 
     def _cycle(self, request: _Request) -> None:
-        observation, began = request.observation, self._monotonic()
+        began = self._thinking_since = self._monotonic()
+        try:
+            self._carry_out(request, began)
+        finally:
+            self._thinking_since = None
+
+    def _carry_out(self, request: _Request, began: float) -> None:
+        observation = request.observation
         arrays = self._decoded(observation)
         if arrays is None:
             return

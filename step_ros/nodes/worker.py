@@ -21,7 +21,7 @@ class LatestWorker(Generic[T]):
     def __init__(self, run: Callable[[T], None], name: str) -> None:
         self._run = run
         self._slot: T | None = None
-        self._stopping = False
+        self._running = self._stopping = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
         self._thread.start()
@@ -34,6 +34,12 @@ class LatestWorker(Generic[T]):
         # Yields the interpreter: else the worker begins only when the caller waits for something, which in a
         # node is half a millisecond later.
         time.sleep(0)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is in work or waits."""
+        with self._changed:
+            return self._running or self._slot is not None
 
     def stop(self) -> None:
         """Let the request in work finish, drop the one that waits, and end the thread."""
@@ -48,5 +54,7 @@ class LatestWorker(Generic[T]):
                 self._changed.wait_for(lambda: self._stopping or self._slot is not None)
                 if self._stopping:
                     return
-                request, self._slot = self._slot, None
+                request, self._slot, self._running = self._slot, None, True
             self._run(request)
+            with self._changed:
+                self._running = False
