@@ -81,7 +81,11 @@ def load(node: Node) -> Loaded:
 
 
 def _check_inputs(config: PolicyConfig) -> None:
-    """Raise ConfigError when the policy wants what this node cannot give it."""
+    """Raise ConfigError when the policy wants what this node cannot give it, or gives what no arm may get."""
+    if config.units != "rad":
+        raise ConfigError(
+            "units", config.units, "rad: `step-ros import` or `train predictor` converts a policy"
+        )
     for name, shape in config.input_features.items():
         if name == STATE and shape != (config.action_dim,):
             raise ConfigError(f"input_features[{name}]", shape, f"one value per joint ({config.action_dim})")
