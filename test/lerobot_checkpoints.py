@@ -36,6 +36,11 @@ def stored() -> list[tuple[str, str]]:
     ]
 
 
+def has_images(case: dict[str, object]) -> bool:
+    """Whether a case of `cases.py` has a camera."""
+    return any(len(shape) == 3 for shape in case["features"].values())
+
+
 def restore(version: str, case: str, folder: Path) -> Path:
     """Write the checkpoint of a case into `folder`, as that version of LeRobot wrote it."""
     source = FIXTURES / version / f"{NAMES.index(case):02d}"

@@ -23,8 +23,20 @@ HALVINGS = 5
 
 def _norm(config: ResNetConfig, channels: int) -> nn.Module:
     if config.group_norm:
-        return nn.GroupNorm(channels // CHANNELS_PER_GROUP, channels)
+        return GroupNorm(channels // CHANNELS_PER_GROUP, channels)
     return nn.BatchNorm2d(channels)
+
+
+class GroupNorm(nn.GroupNorm):
+    """Torch's, in elementary operations: OpenVINO 2026.4 crashes in the code that it makes of a whole one
+    between two convolutions and a residual path."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> the same shape."""
+        grouped = x.unflatten(1, (self.num_groups, -1)).flatten(2)
+        centred = grouped - grouped.mean(dim=-1, keepdim=True)
+        scale = torch.rsqrt((centred * centred).mean(dim=-1, keepdim=True) + self.eps)
+        return (centred * scale).reshape_as(x) * self.weight.view(-1, 1, 1) + self.bias.view(-1, 1, 1)
 
 
 class BasicBlock(nn.Module):
