@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from policy_helpers import STATS, tiny_config
 
+from step_ros.policy.affine import AffineMap
 from step_ros.policy.errors import ConfigError
 from step_ros.policy.normalization import MinMax, Normalizer
 
@@ -41,3 +43,16 @@ def test_limits_are_part_of_the_state_dict() -> None:
 def test_statistics_that_do_not_fit_are_refused_by_name(stats: dict) -> None:
     with pytest.raises(ConfigError, match=r"stats\[(action|observation\.state)\]\[(min|max)\].*3 numbers"):
         Normalizer(tiny_config(), stats)
+
+
+@pytest.mark.parametrize("name", ["observation.state", "action"])
+def test_the_same_maps_on_arrays_give_the_same_numbers(name: str) -> None:
+    stats = {
+        key: {"min": [-1.0, 100.0, 0.3], "max": [1.0, 100.1, 0.3]} for key in ("observation.state", "action")
+    }
+    normalizer = Normalizer(tiny_config(), stats)
+    values = np.random.default_rng(0).uniform(-2.0, 2.0, (5, 3)) + [0.0, 100.0, 0.3]
+    for function in (normalizer[name], normalizer[name].inverse):
+        expected = function(torch.from_numpy(values)).numpy()
+        np.testing.assert_allclose(AffineMap(function, 3)(values), expected, rtol=1e-9, atol=1e-9)
+    assert (AffineMap(normalizer[name].inverse, 3)(values)[:, 2] == np.float32(0.3)).all()

@@ -14,8 +14,11 @@ from step_ros.policy.graphs import Graph, Graphs, Program
 from step_ros.policy.networks import PolicyNetworks
 
 FUSED_BYTES = 80e6
-"""Most weight bytes in one fused cycle. Each step has its own copy of the denoiser's packed weights; beyond
-this, memory and the time to stream it outweigh the calls saved."""
+"""Most weight bytes, over all steps, in one fused cycle. The calls saved are nothing beside the time that it
+takes to read more, and an engine may hold a copy of the weights for every step."""
+
+FUSED_STEPS = 8
+"""Most steps in one fused cycle; converting takes time for every one, and longer loops gain little."""
 
 KEPT_PROGRAMS = 4
 
@@ -34,7 +37,7 @@ class CompiledNetworks:
         config = networks.config
         weights = sum(tensor.numel() * tensor.element_size() for tensor in networks.denoiser.parameters())
         self.engine = engine
-        self._most_steps = int(FUSED_BYTES / weights) if fuse else 0
+        self._most_steps = min(FUSED_STEPS, int(FUSED_BYTES / weights)) if fuse else 0
         self._image_names, self._predicts = config.image_names, config.predictor is not None
         self._networks: PolicyNetworks | None = networks.eval().requires_grad_(False)
         self._graphs: Graphs | None = None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,9 @@ from step_ros.policy.encoder import image_encoder
 from step_ros.policy.normalization import Normalizer
 from step_ros.policy.predictor import PREDICTORS
 from step_ros.policy.unet import ConditionalUnet1d
+
+Array = Any
+"""A NumPy array or a torch tensor."""
 
 
 class PolicyNetworks(nn.Module):
@@ -39,7 +43,7 @@ class PolicyNetworks(nn.Module):
         for name in self.config.image_names:
             frames = observation[name]
             images[name] = self.encode_frames(name, frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
-        return assemble(self.config, self.normalizer, observation, images)
+        return torch.cat(feature_parts(self.config, self.normalizer, observation, images), dim=-1)
 
     def encode_frames(self, name: str, frames: Tensor) -> Tensor:
         """Features (N, feature_dim) of frames (N, H, W, 3) of the image input `name`, each by itself."""
@@ -54,18 +58,21 @@ class PolicyNetworks(nn.Module):
         return self.predictor(history, history_mask, features)
 
 
-def assemble(
+def feature_parts(
     config: PolicyConfig,
-    normalizer: Normalizer,
-    vectors: Mapping[str, Tensor],
-    images: Mapping[str, Tensor],
-) -> Tensor:
-    """Observation features (B, To, F) from vectors (B, To, D) in data units and, by input, image features."""
+    normalizer: Normalizer | Mapping[str, Callable[[Array], Array]],
+    vectors: Mapping[str, Array],
+    images: Mapping[str, Array],
+) -> list[Array]:
+    """The parts of observation features (…, F) in order, from vectors in data units and features of images.
+
+    Tensors or NumPy arrays, as long as all are of one kind.
+    """
     parts = [normalizer[STATE](vectors[STATE])] if STATE in config.input_features else []
     parts += [images[name] for name in config.image_names]
     if ENVIRONMENT_STATE in config.input_features:
         parts.append(normalizer[ENVIRONMENT_STATE](vectors[ENVIRONMENT_STATE]))
-    return torch.cat(parts, dim=-1)
+    return parts
 
 
 def build_networks(

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from step_ros.policy.affine import AffineMap
 from step_ros.policy.checkpoint import load_checkpoint
 from step_ros.policy.compiled import CompiledNetworks
 from step_ros.policy.config import ACTION, PolicyConfig
@@ -22,7 +23,7 @@ from step_ros.policy.errors import ConfigError
 from step_ros.policy.frame_features import FrameFeatures
 from step_ros.policy.graphs import Program
 from step_ros.policy.methods import METHODS, Method
-from step_ros.policy.networks import PolicyNetworks, assemble
+from step_ros.policy.networks import PolicyNetworks, feature_parts
 from step_ros.policy.observation import checked_commands, checked_frame, checked_observation
 from step_ros.policy.settings import Settings
 
@@ -100,6 +101,11 @@ class Policy:
         chosen = config.settings(**settings)
         _method_class(config, method)
         self._normalizer = copy.deepcopy(networks.normalizer).cpu()  # the engine's stays on its device
+        self._normalize = {
+            name: AffineMap(self._normalizer[name], config.input_features[name][0])
+            for name in config.vector_names
+        }
+        self._to_data_units = AffineMap(self._normalizer[ACTION].inverse, config.action_dim)
         self._engine = make_engine(engine, networks, threads=threads, precision=precision)
         self._networks = CompiledNetworks(networks, self._engine, fuse)
         self._features = FrameFeatures(
@@ -197,7 +203,7 @@ class Policy:
             proposal = self._methods[name].plan(features, self.state, settings, self._generator)
             planned = time.perf_counter()
 
-            chunk = self._normalizer[ACTION].inverse(torch.from_numpy(proposal.chunk).double()).numpy()
+            chunk = self._to_data_units(proposal.chunk)
             window = slice(self.config.n_obs_steps - 1, self.config.n_obs_steps - 1 + settings.action_steps)
             self.state.record(chunk[window], proposal.chunk[window].copy(), proposal.still_cycles)
             return Plan(
@@ -227,11 +233,11 @@ class Policy:
     def _encode(self, inputs: Mapping[str, NDArray]) -> NDArray:
         """Features (1, To, F) of a checked window."""
         images = {
-            name: torch.from_numpy(np.stack([self._features(name, frame) for frame in inputs[name][0]])[None])
+            name: np.stack([self._features(name, frame) for frame in inputs[name][0]])[None]
             for name in self.config.image_names
         }
-        vectors = {name: torch.from_numpy(inputs[name]) for name in self.config.vector_names}
-        return assemble(self.config, self._normalizer, vectors, images).numpy()
+        parts = feature_parts(self.config, self._normalize, inputs, images)
+        return np.concatenate(parts, axis=-1, dtype=np.float32)
 
     def _validated(self, method: str, settings: Settings) -> tuple[str, Settings]:
         if method not in self._methods:

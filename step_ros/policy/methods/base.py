@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from step_ros.policy.affine import AffineMap
 from step_ros.policy.config import ACTION, PolicyConfig
 from step_ros.policy.cycle import CycleState
 from step_ros.policy.errors import OutputError
@@ -56,7 +57,7 @@ class Method(ABC):
         self.config = config
         self.networks = networks
         self.schedule = NoiseSchedule(config)
-        self._action_range = normalizer[ACTION]
+        self._normalize_action = AffineMap(normalizer[ACTION], config.action_dim)
 
     def check(self, settings: Settings) -> None:
         """Raise ConfigError when these settings cannot be run by this method."""
@@ -108,8 +109,8 @@ class Method(ABC):
     def history(self, cycle: CycleState) -> tuple[NDArray, NDArray]:
         """Past commands (1, Ta, A) normalised, zero where absent, and their mask (1, Ta) bool."""
         mask = cycle.history_mask
-        commanded = torch.from_numpy(np.where(mask[:, None], cycle.commanded, 0.0))
-        return self._action_range(commanded).numpy().astype(np.float32)[None], mask[None]
+        commanded = np.where(mask[:, None], cycle.commanded, 0.0)
+        return self._normalize_action(commanded).astype(np.float32)[None], mask[None]
 
     def _run(
         self,
