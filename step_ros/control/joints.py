@@ -1,8 +1,8 @@
 """The joints of the SO-ARM101 and what each may do: position range, speed, acceleration, largest step.
 
 The default ranges are those of the arm's URDF (`so101_new_calib.urdf`), the speed is the 12 V servo's
-without load (45 rpm), the acceleration is what its acceleration register allows at most (254 x 100
-ticks/s^2). On hardware the elbow's hard stop lies at about 1.57 rad, inside the URDF range: give such
+without load (45 rpm), the acceleration reaches that speed in 60 ms, the lag that these servos have anyway:
+what is beyond is slowed down, and a lower limit would slow down the small corrections of every chunk. On hardware the elbow's hard stop lies at about 1.57 rad, inside the URDF range: give such
 limits yourself.
 """
 
@@ -21,7 +21,7 @@ _LOWER = (-1.91986, -1.74533, -1.69, -1.65806, -2.74385, -0.174533)
 _UPPER = (1.91986, 1.74533, 1.69, 1.65806, 2.84121, 1.74533)
 _MAX_VELOCITY = (4.71,) * 6
 _MAX_STEP = (0.15,) * 6
-_MAX_ACCELERATION = (39.0,) * 6
+_MAX_ACCELERATION = (80.0,) * 6
 _UNLIMITED = 1e9
 
 

@@ -53,7 +53,7 @@ class ClockMonitor:
     def update(self, now: float, monotonic: float) -> Fault | None:
         """Call it regularly with the node's time and the machine's monotonic time [s]."""
         last, self._last = self._last, (now, monotonic)
-        if last is None:
+        if last is None or last[0] == 0.0:  # zero: no simulated time yet
             return None
         passed, real = now - last[0], monotonic - last[1]
         if passed < 0:
