@@ -1,7 +1,7 @@
 """Asks a running joint_trajectory_controller for its parameters and has them examined.
 
-Nothing waits for the answers: a controller that is not there, as in simulation without ros2_control, is not
-asked.
+Nothing waits for the answers. A controller that does not show up within a few seconds, as in simulation
+without ros2_control, is not asked.
 """
 
 from __future__ import annotations
@@ -10,11 +10,17 @@ from collections.abc import Callable, Sequence
 
 from rcl_interfaces.srv import GetParameters, ListParameters
 from rclpy.client import Client
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.parameter import parameter_value_to_python
 from rclpy.task import Future
 
 from step_ros.control.linter import Advice, lint
+
+_PATIENCE = 5.0
+"""Seconds in which the controller's services have to be found: another process is not known at once."""
+_PERIOD = 0.1
+_STEADY = Clock(clock_type=ClockType.STEADY_TIME)
 
 
 def examine(
@@ -41,7 +47,16 @@ class _Examination:
         self._list = node.create_client(ListParameters, f"{controller}/list_parameters")
         self._get = node.create_client(GetParameters, f"{controller}/get_parameters")
         self._names: list[str] = []
-        if self._list.service_is_ready() and self._get.service_is_ready():
+        self._looks_left = round(_PATIENCE / _PERIOD)
+        self._timer = node.create_timer(_PERIOD, self._look, clock=_STEADY)
+
+    def _look(self) -> None:
+        self._looks_left -= 1
+        found = self._list.service_is_ready() and self._get.service_is_ready()
+        if not found and self._looks_left > 0:
+            return
+        self._node.destroy_timer(self._timer)
+        if found:
             self._call(self._list, ListParameters.Request(), self._on_names)
         else:
             self._end()

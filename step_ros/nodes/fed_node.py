@@ -113,7 +113,8 @@ class Feeder:
 
     def random_messages(self, seed: int) -> RandomMessages:
         """Random messages for this node's joints and its first camera."""
-        cv2.setLogLevel(0)  # It says of every broken picture on the terminal that it is broken.
+        # Else it says of every broken picture that it is broken.
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         size = next(iter(self._cameras.values()))
         return RandomMessages(self._names, size, lambda: self._node.time, seed)
 
