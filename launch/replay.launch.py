@@ -75,7 +75,9 @@ def replay(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         output="screen",
         on_exit=end_launch("the bag has been played"),
     )
-    step = step_node(use_sim_time=True, trajectory_topic="/replay/joint_trajectory")
+    # The recorded joints do not follow what is sent here: nobody watches whether they do.
+    unwatched = {"follow_error": [0.0] * len(PLOTTED)}
+    step = step_node(use_sim_time=True, trajectory_topic="/replay/joint_trajectory", **unwatched)
     return [
         *plots(chosen["plot"]),
         after(step, "activating", "active", bag),

@@ -75,6 +75,7 @@ def write_bag(
     start: float = 0.0,
     namespace: str = "",
     delay: float = 0.03,
+    phase: float = 0.0,
     clock_ahead: float = 0.0,
     blind: tuple[float, float] | None = None,
     still: tuple[float, float] | None = None,
@@ -85,8 +86,9 @@ def write_bag(
 ) -> Path:
     """A recording of `seconds`: joint states at 100 Hz, cameras and a leader (`/action`) at 30 Hz.
 
-    delay: images arrive so much [s] after their stamp. clock_ahead: the recorder's clock against the stamps.
-    blind: no images then. still: the leader does not move then. formats: `compressed` or `raw` per camera.
+    delay: images arrive so much [s] after their stamp. phase: images are so much [s] after the grid.
+    clock_ahead: the recorder's clock against the stamps. blind: no images then. still: the leader does not
+    move then. formats: `compressed` or `raw` per camera.
     """
     entries = []
 
@@ -106,9 +108,10 @@ def write_bag(
         for number, camera in enumerate(cameras):
             coded = number < len(formats) and formats[number] == "compressed"
             pixels = frame(number, k, size)
-            message = compressed(ns(time), pixels) if coded else picture(ns(time), pixels)
+            stamp = ns(time + phase)
+            message = compressed(stamp, pixels) if coded else picture(stamp, pixels)
             topic = f"{namespace}/{camera}/image_raw" + ("/compressed" if coded else "")
-            entries.append((time + delay, topic, message))
+            entries.append((time + phase + delay, topic, message))
     with BagWriter(folder, storage) as bag:
         for arrival, topic, message in sorted(entries, key=lambda entry: entry[0]):
             bag.write(topic, message, ns(arrival + clock_ahead))

@@ -36,6 +36,8 @@ from step_ros.policy.policy import load_policy
 STATE, TOP = "observation.state", "observation.images.top"
 SEED = 7
 PATIENCE = 30.0
+AHEAD_NS = 100_000
+"""Less than lies between any two stamps of the bag, so that a time says what was played before it."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -90,9 +92,10 @@ def stamp_ns(message) -> int:
 def play(bag, policy) -> list[tuple[int, str, object]]:
     """Play a bag into `/step`, waiting for every cycle; what was heard."""
     given = {"checkpoint": str(policy), "engine": "torch", "seed": SEED, "use_sim_time": True}
-    patient = {"camera_timeout": 30.0, "joint_timeout": 30.0}
+    # The recorded joints do not follow what this node sends.
+    patient = {"camera_timeout": 30.0, "joint_timeout": 30.0, "follow_error": [0.0] * 6}
     step = StepNode(parameter_overrides=[Parameter(k, value=v) for k, v in {**given, **patient}.items()])
-    player, listener = Player(bag, paced=False), Listener()
+    player, listener = Player(bag, paced=False, ahead_ns=AHEAD_NS), Listener()
     executors = [SingleThreadedExecutor(), SingleThreadedExecutor()]
     executors[0].add_node(step)
     executors[1].add_node(listener)
@@ -118,6 +121,7 @@ def play(bag, policy) -> list[tuple[int, str, object]]:
                 cycles += 1
                 for topic in (CHUNKS, TRAJECTORIES):
                     wait(partial(lambda topic, count: len(listener.on(topic)) == count, topic, cycles), topic)
+                assert step._runner.hold_reason is None
                 cadence.begin(stamp_ns(listener.on(CHUNKS)[-1]) * 1e-9, 8)
     finally:
         for executor, thread in zip(executors, threads, strict=True):
@@ -139,13 +143,13 @@ def as_recorded(message):
 
 
 def test_chunks_of_the_running_node_are_those_of_the_offline_replay(policy, tmp_path) -> None:
-    bag = write_bag(tmp_path / "bag", 2.0, actions=False)
+    bag = write_bag(tmp_path / "bag", 2.0, actions=False, phase=0.003)
     heard = play(bag, policy)
     chunks = [message for _, topic, message in heard if topic == CHUNKS]
     assert len(chunks) >= 6
 
     with Bag(bag) as played, BagWriter(tmp_path / "recorded") as out:
-        entries = [(m.time_ns + 5_000_000, m.topic, m.content) for m in played.messages(list(played.types))]
+        entries = [(m.time_ns + AHEAD_NS, m.topic, m.content) for m in played.messages(list(played.types))]
         for now, topic, message in heard:
             if topic != EPISODES:
                 entries.append((now, topic, as_recorded(message)))

@@ -27,7 +27,7 @@ from step_ros.nodes.runtime import run
 PLAYED = (JOINT_STATE, RAW, COMPRESSED)
 """Types of messages that are played: what a robot senses, nothing that commands one."""
 AHEAD_NS = 5_000_000
-"""How far `/clock` is ahead of the stamp that is played."""
+"""About what a message needs to travel."""
 _LOOK = 0.002
 """Seconds between two looks at whether a message is due."""
 
@@ -38,16 +38,18 @@ class Player(Node):
     Args:
         bag: what to play; overrides the parameter `bag`.
         paced: play by the wall clock at the parameter `rate`; otherwise only when `step` is called.
+        ahead_ns: how far `/clock` is ahead of the stamp that is played.
 
     Raises:
         InvalidParameterValueException: no bag given, or a rate that is not above 0.
         BagError: the bag cannot be read.
     """
 
-    def __init__(self, bag: Path | None = None, paced: bool = True) -> None:
+    def __init__(self, bag: Path | None = None, paced: bool = True, ahead_ns: int = AHEAD_NS) -> None:
         super().__init__("player")
         self.declare_parameter("bag", "")
         self.declare_parameter("rate", 1.0)
+        self._ahead_ns = ahead_ns
         path = bag or Path(self.get_parameter("bag").value)
         self._rate = self.get_parameter("rate").value
         if path == Path():
@@ -76,7 +78,7 @@ class Player(Node):
 
     def tick(self) -> int:
         """Publish the time at which the next message arrives, and return it [ns]."""
-        now = self._next.time_ns + AHEAD_NS
+        now = self._next.time_ns + self._ahead_ns
         self._clock_output.publish(Clock(clock=stamp_message(now * 1e-9)))
         return now
 
