@@ -11,6 +11,8 @@ from step_ros.policy.checkpoint import load_checkpoint, save_checkpoint
 from step_ros.policy.policy import load_policy
 
 TOLERANCE = 1e-5
+CHUNK_TOLERANCE = 2e-5
+"""a hundred-thousandth of the normalised range, which is 2 wide"""
 ENGINE_TOLERANCE = 2e-4
 
 
@@ -38,7 +40,7 @@ def test_features_and_chunk_are_those_of_lerobot(version, case, tmp_path):
     plan = load_policy(folder, method="native", engine="torch", seed=lerobot.SEED).act(observation)
     chunks = torch.from_numpy(np.stack((plan.chunk, lerobot.answer(version, case, "chunk"))))
     ours, theirs = networks.normalizer["action"](chunks).numpy()
-    np.testing.assert_allclose(ours, theirs, rtol=0.0, atol=TOLERANCE)
+    np.testing.assert_allclose(ours, theirs, rtol=0.0, atol=CHUNK_TOLERANCE)
 
 
 def test_every_case_was_put_to_the_oldest_and_the_newest_format():
@@ -59,7 +61,9 @@ def test_the_import_in_our_own_format_gives_the_same_chunk(tmp_path):
 
 
 @pytest.mark.parametrize("engine", ["openvino", "onnx"])
-@pytest.mark.parametrize("case", ["resize and crop ratio", "defaults of 0.6"])
+@pytest.mark.parametrize(
+    "case", ["resize and crop ratio", pytest.param("defaults of 0.6", marks=pytest.mark.slow)]
+)
 def test_resnet_encoders_run_in_every_engine(case, engine, tmp_path):
     pytest.importorskip({"openvino": "openvino", "onnx": "onnxruntime"}[engine])
     folder = lerobot.restore("0.6", case, tmp_path)
