@@ -24,6 +24,7 @@ from step_ros.control.trajectory import Trajectory
 from step_ros.nodes import ahead, cycles, report
 from step_ros.nodes.commands import Commander
 from step_ros.nodes.cycles import CycleRunner
+from step_ros.nodes.diagnostics import CycleTimes
 from step_ros.nodes.encode import stamp_message
 from step_ros.nodes.step_node import _CHECK_PERIOD, StepNode
 from step_ros.policy.config import PolicyConfig, Settings
@@ -144,6 +145,7 @@ class World:
         self.clock_offset = 0.0
         self.policy = PlayedPolicy(self.now)
         self.sent: list[Sent] = []
+        self.times: list[CycleTimes] = []
         self.reports: list[tuple[float, str]] = []
         self.measured = np.zeros(6)
         self.away_since: float | None = None
@@ -249,8 +251,8 @@ class World:
     def planned(self, plan: Plan, stamp: float) -> None:
         """Not looked at."""
 
-    def timed(self, times: object) -> None:
-        """Not looked at."""
+    def timed(self, times: CycleTimes) -> None:
+        self.times.append(times)
 
     def marked(self, kind: str) -> None:
         """Not looked at."""

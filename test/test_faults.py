@@ -397,3 +397,56 @@ def test_a_measured_position_that_no_arm_can_have_is_never_held(world) -> None:
     world.run(1.0)
     (hold,) = (sent for sent in world.since(begun) if sent.is_hold)
     assert np.abs(hold.trajectory.positions[0] - hold.set_point).max() < 1e-6
+
+
+def disagreeing() -> Callable[[np.ndarray], np.ndarray]:
+    """Every other chunk is a little further on and a little faster."""
+    turns = itertools.cycle((0.0, 0.04))
+
+    def disagree(chunk: np.ndarray) -> np.ndarray:
+        return chunk + next(turns) * (1 + np.linspace(0.0, 1.0, 16))[:, None]
+
+    return disagree
+
+
+def test_blending_can_be_switched_while_the_arm_moves_and_takes_the_jump_out_of_seams(world) -> None:
+    world.policy.mangle = disagreeing()
+    jumps = {}
+    for blend in (0.15, 0.0, 0.15):
+        world.runner.set_blend(blend)
+        world.run(0.5)
+        begun = len(world.times)
+        world.run(2.0)
+        seams = [times.seam for times in world.times[begun:]]
+        jumps[blend] = max(seam.velocity for seam in seams), max(seam.position for seam in seams)
+    assert jumps[0.15] == pytest.approx((0.0, 0.0), abs=1e-6)
+    assert min(jumps[0.0]) > 0.02
+
+
+def test_every_cycle_tells_its_seam(world) -> None:
+    values = world.times[-1].values()
+    assert {"seam_position", "seam_velocity", "seam_acceleration"} <= set(values)
+    assert "seam_velocity_p99" in world.runner.statistics.values()
+
+
+def test_a_follow_error_asks_for_a_reset_and_only_that_helps(world) -> None:
+    world.blocked = True
+    world.run(4.0)
+    assert "follow error: shoulder_pan" in world.runner.hold_reason
+    assert "call reset" in world.runner.hold_reason
+    world.heal()
+    world.run(1.0)
+    assert "follow error" in world.runner.hold_reason
+    world.runner.reset()
+    world.run(0.5)
+    assert world.runner.hold_reason is None
+
+
+@pytest.mark.parametrize("seconds", [30.0, -30.0])
+def test_a_clock_that_jumps_is_counted_and_forgotten_with_all_that_was_seen(world, seconds: float) -> None:
+    jump(seconds)(world)
+    begun = world.time
+    world.run(1.0)
+    assert world.runner.statistics.faults["clock jump"] == 1
+    first = next(sent for sent in world.since(begun + CONTROL_PERIOD) if not sent.is_hold)
+    assert first.trajectory.stamp == pytest.approx(first.now, abs=0.1)

@@ -43,7 +43,8 @@ def configured(state: str, policy: Policy, runner: CycleRunner, known_warnings: 
     if reason is not None:
         return Report(_QUIET.get(reason, DiagnosticStatus.ERROR), f"holding: {reason}", values)
     news = [statistics.last_warning] if statistics.warnings > known_warnings else []
-    concerns = "; ".join(news + ([complaint] if complaint else []))
+    advice = f"controller: {statistics.advice}" if statistics.advice else ""
+    concerns = "; ".join(filter(None, [*news, complaint, advice]))
     if concerns:
         return Report(DiagnosticStatus.WARN, f"running; {concerns}", values)
     return Report(DiagnosticStatus.OK, "running", values)
