@@ -266,6 +266,24 @@ def _given(name: str, argument: Path | None, option: Path | None) -> Path:
     return argument or option
 
 
+@app.command()
+def calibrate(
+    checkpoint: Annotated[Path, typer.Argument(help="Folder of a policy; the file is added to it.")],
+    dataset: Annotated[Path, typer.Argument(help="The dataset that the policy was trained on.")],
+    samples: Annotated[int, typer.Option(min=1, help="Windows of the dataset.")] = 128,
+    seed: Annotated[int, typer.Option(help="Of the choice of windows.")] = 0,
+    fps: DatasetRate = None,
+    features: Features = None,
+) -> None:
+    """Encode windows of a dataset, which precision int8 needs to quantise a policy's denoiser."""
+    from step_ros.training.calibrate import calibrate
+
+    file = calibrate(
+        checkpoint, dataset, samples=samples, seed=seed, fps=fps, features=pairs("--feature", features)
+    )
+    typer.echo(file)
+
+
 @app.command("eval")
 def evaluate(
     out: Annotated[Path, typer.Option(help="JSON file of the results; one that exists is continued.")],
@@ -280,7 +298,7 @@ def evaluate(
     workers: Workers = 2,
     engine: Engine = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads per network call.")] = 1,
-    precision: Annotated[str, typer.Option(help="Number format of the arithmetic: fp32 or bf16.")] = "fp32",
+    precision: Annotated[str, typer.Option(help="Number format: fp32, bf16 or int8.")] = "fp32",
     servo: Servo = "sts3215",
 ) -> None:
     """Compare methods on the same seeds in lock-step simulation, without ROS."""

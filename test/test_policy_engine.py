@@ -106,7 +106,7 @@ def test_a_precision_that_the_processor_lacks_is_refused_with_the_processors_nam
     properties = {"OPTIMIZATION_CAPABILITIES": ["FP32", "INT8"], "FULL_DEVICE_NAME": "Some CPU"}
     core = SimpleNamespace(get_property=lambda device, name: properties[name])
     monkeypatch.setattr(openvino_engine.openvino, "Core", lambda: core)
-    with pytest.raises(ConfigError, match=r"'bf16'; accepted: fp32 on this processor \(Some CPU\)"):
+    with pytest.raises(ConfigError, match=r"'bf16'; accepted: fp32, int8 on this processor \(Some CPU\)"):
         make_engine("openvino", tiny_networks(), precision="bf16")
 
 

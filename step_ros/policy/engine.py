@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from step_ros.policy import onnx_engine, openvino_engine
+from step_ros.policy.calibration import load_calibration
 from step_ros.policy.compile_cache import CompileCache, fingerprint
 from step_ros.policy.cuda_engine import CudaEngine
 from step_ros.policy.errors import ConfigError
@@ -23,10 +24,11 @@ from step_ros.policy.networks import PolicyNetworks
 from step_ros.policy.onnx_engine import OnnxEngine
 from step_ros.policy.onnx_files import OnnxFiles
 from step_ros.policy.openvino_engine import OpenVinoEngine
+from step_ros.policy.quantization import Quantizer
 from step_ros.policy.torch_engine import TorchEngine
 
 ENGINES = ("auto", "torch", "openvino", "onnx", "cuda")
-PRECISIONS = ("fp32", "bf16")
+PRECISIONS = ("fp32", "bf16", "int8")
 ACCEPTED = f"one of {', '.join(ENGINES)}, or onnx:FOLDER for files of `step-ros export`"
 
 _log = logging.getLogger(__name__)
@@ -60,33 +62,40 @@ def make_engine(
     threads: int = 1,
     precision: str = "fp32",
     cache: bool = True,
+    folder: str | Path | None = None,
 ) -> Engine:
     """An engine by name, for one checkpoint's networks; cuda moves them to the GPU.
 
     `auto` is cuda where there is a GPU, else openvino, else torch. With `cache`, compiled graphs are kept on
-    disk (`compile_cache`).
+    disk (`compile_cache`). int8 quantises on openvino, with the calibration in the checkpoint's `folder`.
 
     Raises:
         ConfigError: for an unknown name or precision, or what is not installed or not there on this machine.
     """
     if precision not in PRECISIONS:
         raise ConfigError("precision", precision, "one of " + ", ".join(PRECISIONS))
-    name, _, folder = name.partition(":")
+    name, _, files_folder = name.partition(":")
     if name == "auto":
         name = _fastest()
-    if name not in ENGINES or (folder and name != "onnx"):
-        raise ConfigError("engine", f"{name}:{folder}" if folder else name, ACCEPTED)
+    if name not in ENGINES or (files_folder and name != "onnx"):
+        raise ConfigError("engine", f"{name}:{files_folder}" if files_folder else name, ACCEPTED)
+    if precision == "int8" and name != "openvino":
+        raise ConfigError("precision", precision, f"fp32 on engine {name}; int8 is for openvino")
     if name == "cuda":
         return CudaEngine(networks, threads, precision)
     if name == "openvino":
         _require(openvino_engine.AVAILABLE, name, "openvino")
-        return OpenVinoEngine(threads, precision, CompileCache(networks) if cache else None)
+        kept = CompileCache(networks) if cache else None
+        if precision == "int8":
+            quantizer = Quantizer(networks, load_calibration(folder, networks))
+            return OpenVinoEngine(threads, precision, kept, quantizer)
+        return OpenVinoEngine(threads, precision, kept)
     if precision != "fp32":
         raise ConfigError("precision", precision, f"fp32 on engine {name}")
     if name == "torch":
         return TorchEngine(networks, threads)
     _require(onnx_engine.AVAILABLE, name, "onnxruntime onnx")
-    files = OnnxFiles.open(Path(folder), fingerprint(networks)) if folder else None
+    files = OnnxFiles.open(Path(files_folder), fingerprint(networks)) if files_folder else None
     return OnnxEngine(threads, CompileCache(networks) if cache else None, files)
 
 

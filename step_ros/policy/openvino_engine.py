@@ -13,6 +13,7 @@ from torch import Tensor
 from step_ros.policy.compile_cache import CompileCache, MappedBlob
 from step_ros.policy.errors import ConfigError
 from step_ros.policy.graphs import Graph
+from step_ros.policy.quantization import QUANTISED, Quantizer
 
 try:
     import openvino
@@ -21,8 +22,8 @@ except ImportError:  # optional: `make_engine("auto", …)` then takes torch
 
 AVAILABLE = openvino is not None
 
-_CAPABILITIES = {"fp32": "FP32", "bf16": "BF16"}
-_HINTS = {"fp32": "f32", "bf16": "bf16"}
+_CAPABILITIES = {"fp32": "FP32", "bf16": "BF16", "int8": "INT8"}
+_HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # int8: of all that is not quantised
 
 
 class OpenVinoEngine:
@@ -34,8 +35,14 @@ class OpenVinoEngine:
 
     name = "openvino"
 
-    def __init__(self, threads: int = 1, precision: str = "fp32", cache: CompileCache | None = None) -> None:
-        """Without a cache every graph is converted anew.
+    def __init__(
+        self,
+        threads: int = 1,
+        precision: str = "fp32",
+        cache: CompileCache | None = None,
+        quantizer: Quantizer | None = None,
+    ) -> None:
+        """Without a cache every graph is converted anew; int8 needs a quantizer.
 
         Raises:
             ConfigError: a precision that this processor cannot compute in.
@@ -43,6 +50,7 @@ class OpenVinoEngine:
         self.threads, self.precision = threads, precision
         self._core = openvino.Core()
         self._cache = cache
+        self._quantizer = quantizer
         capabilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if _CAPABILITIES[precision] not in capabilities:
             available = [name for name, needed in _CAPABILITIES.items() if needed in capabilities]
@@ -60,12 +68,14 @@ class OpenVinoEngine:
     def compile(self, graph: Graph) -> Callable[..., NDArray]:
         if self._cache is None:
             return _Request(self._converted(graph), graph.example)
+        quantised = self._quantizer.key if self._quantises(graph) else {}
         key = self._cache.key(
             graph.name,
             engine=self.name,
             openvino=openvino.get_version(),
             torch=torch.__version__,
             **self._options,
+            **quantised,
         )
         request = self._cached(graph, key)
         if request is not None:
@@ -93,7 +103,12 @@ class OpenVinoEngine:
 
     def _converted(self, graph: Graph) -> openvino.CompiledModel:
         model = _convert(graph.function, graph.example)
+        if self._quantises(graph):
+            model = self._quantizer(model)
         return self._with_options(lambda options: self._core.compile_model(model, "CPU", options))
+
+    def _quantises(self, graph: Graph) -> bool:
+        return self._quantizer is not None and graph.name == QUANTISED
 
     def _with_options(
         self, build: Callable[[dict[str, object]], openvino.CompiledModel]

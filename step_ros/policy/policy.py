@@ -79,6 +79,7 @@ class Policy:
         threads: int = 1,
         precision: str = "fp32",
         fuse: bool = True,
+        folder: str | Path | None = None,
         **settings: object,
     ) -> None:
         """Take the networks over; an engine may move them to its device.
@@ -90,7 +91,9 @@ class Policy:
             seed: of the sampler's noise.
             threads: CPU threads per network call.
             precision: number format of the engine's arithmetic.
-            fuse: run the whole cycle as one graph, after `warm_up`, where the network is small enough.
+            fuse: run the whole cycle as one graph, after `warm_up`, where the network is small enough; int8
+                never does.
+            folder: of the checkpoint; precision int8 needs its calibration.
             settings: over the checkpoint's own defaults.
 
         Raises:
@@ -106,8 +109,8 @@ class Policy:
             for name in config.vector_names
         }
         self._to_data_units = AffineMap(self._normalizer[ACTION].inverse, config.action_dim)
-        self._engine = make_engine(engine, networks, threads=threads, precision=precision)
-        self._networks = CompiledNetworks(networks, self._engine, fuse)
+        self._engine = make_engine(engine, networks, threads=threads, precision=precision, folder=folder)
+        self._networks = CompiledNetworks(networks, self._engine, fuse and precision != "int8")
         self._features = FrameFeatures(
             self._networks.encode, config.image_names, config.n_obs_steps + FRAMES_AHEAD
         )
@@ -249,7 +252,7 @@ class Policy:
 
 def load_policy(
     path: str | Path,
-    method: str = "step",
+    method: str | None = None,
     engine: str = "auto",
     seed: int = 0,
     *,
@@ -258,15 +261,27 @@ def load_policy(
     fuse: bool = True,
     **settings: object,
 ) -> Policy:
-    """Load a checkpoint folder; everything else as for `Policy`.
+    """Load a checkpoint folder, this package's or LeRobot's; everything else as for `Policy`.
+
+    Without a method it is `step`, or for a checkpoint that has no predictor its own sampler, `native`.
 
     Raises:
         CheckpointError: the folder cannot be used.
         ConfigError: method, engine or a setting was refused.
     """
     config, networks = load_checkpoint(path)
+    method = method or ("step" if config.predictor else "native")
     return Policy(
-        config, networks, method, engine, seed, threads=threads, precision=precision, fuse=fuse, **settings
+        config,
+        networks,
+        method,
+        engine,
+        seed,
+        threads=threads,
+        precision=precision,
+        fuse=fuse,
+        folder=path,
+        **settings,
     )
 
 
