@@ -51,7 +51,7 @@ def test_the_same_maps_on_arrays_give_the_same_numbers(name: str) -> None:
         key: {"min": [-1.0, 100.0, 0.3], "max": [1.0, 100.1, 0.3]} for key in ("observation.state", "action")
     }
     normalizer = Normalizer(tiny_config(), stats)
-    values = np.random.default_rng(0).uniform(-2.0, 2.0, (5, 3)) + [0.0, 100.0, 0.3]
+    values = np.random.default_rng(0).uniform(-2.0, 2.0, (5, 3)) + np.array([0.0, 100.0, 0.3])
     for function in (normalizer[name], normalizer[name].inverse):
         expected = function(torch.from_numpy(values)).numpy()
         np.testing.assert_allclose(AffineMap(function, 3)(values), expected, rtol=1e-9, atol=1e-9)
