@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from step_ros.control.joints import JointLimits
-from step_ros.control.limits import limit
 from step_ros.control.timing import due_times, make_trajectory
 from step_ros.evaluation.replay.cycles import Cycle
 from step_ros.policy.config import PolicyConfig
@@ -130,16 +129,20 @@ class Measures:
         self._tail = joined[-3:]
 
     def _limits(self, cycle: Cycle, plan: Plan) -> None:
+        """Joints that the chunk takes out of their range, beyond their speed, or too far at its beginning."""
         if self.limits is None:
             return
         config = self.config
         known = np.isfinite(cycle.commanded[-1]).all()
         in_force = cycle.commanded[-1] if known else plan.executed[0]
         asked = make_trajectory(plan.chunk, cycle.stamp, config.fps, config.n_obs_steps, in_force)
-        allowed = limit(asked, self.limits, 0, in_force)
-        changed = (allowed.positions != asked.positions).any(axis=0)
-        self.limited += bool(changed.any())
-        self._limited_joints += changed
+        limits = self.limits
+        outside = (asked.positions < limits.lower) | (asked.positions > limits.upper)
+        fast = np.abs(asked.velocities) > limits.max_velocity
+        far = np.abs(asked.sample(asked.stamp)[0] - in_force) > limits.max_step
+        hit = (outside | fast).any(axis=0) | far
+        self.limited += bool(hit.any())
+        self._limited_joints += hit
 
     def values(self) -> dict[str, object]:
         """The method's results as written to JSON; angles in rad, times in ms."""
