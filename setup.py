@@ -37,7 +37,7 @@ setup(
     ],
     # rosdep reads package.xml, the pip lane requirements.txt; neither may replace the other's rclpy.
     install_requires=["setuptools"],
-    extras_require={"test": ["pytest"]},
+    extras_require={"test": ["pytest"], "int8": ["nncf==3.4.0"]},
     python_requires=">=3.10",
     zip_safe=False,
     entry_points={
