@@ -90,6 +90,12 @@ def test_units_that_cannot_be_are_refused_at_import(theirs, tmp_path, units):
     assert not (tmp_path / "ours").exists()
 
 
+def test_a_policy_without_predictor_runs_its_own_sampler_unless_told_otherwise(vectors):
+    policy = load_policy(vectors, engine="torch", seed=lerobot.SEED)
+    assert policy.method == "native"
+    assert policy.act(lerobot.observation(VECTORS)).timesteps == tuple(range(90, -1, -10))
+
+
 def test_units_that_do_not_exist_are_refused_with_those_that_do(theirs, tmp_path):
     with pytest.raises(ConfigError, match="units is 'turns'; accepted: one of radians, degrees"):
         import_policy(theirs, tmp_path / "ours", "turns")
@@ -111,7 +117,8 @@ def test_the_predictor_makes_a_lerobot_policy_one_for_step(theirs, dataset, tmp_
     train(theirs, dataset, units="degrees", out=out)
     assert {path.name: path.read_bytes() for path in theirs.iterdir()} == before
 
-    policy = load_policy(out, method="step", engine="torch", seed=0)
+    policy = load_policy(out, engine="torch", seed=0)
+    assert policy.method == "step"
     assert (policy.config.units, policy.config.fps, policy.config.action_names) == ("rad", 30.0, JOINTS)
     observation = lerobot.observation(CASE)
     plans = [policy.act(observation) for _ in range(2)]
