@@ -142,7 +142,7 @@ class World:
 
     def __init__(self, monkeypatch: object) -> None:
         self.time, self.ticks = 0.0, 0
-        self.clock_offset = 0.0
+        self.clock_offset, self.scene = 0.0, 0
         self.policy = PlayedPolicy(self.now)
         self.sent: list[Sent] = []
         self.times: list[CycleTimes] = []
@@ -175,7 +175,7 @@ class World:
         self.joints: Callable[[JointState], Iterable[JointState]] = lambda state: [state]
         self.speaks = self.takes = self.controls = True
         self.blocked = False
-        self.scene = 0
+        self.still = False
 
     def now(self) -> float:
         """The node's clock [s]."""
@@ -200,7 +200,7 @@ class World:
         if self.ticks % 2 == 0:
             self._publish_joints(stamp)
         if self.ticks % 4 == 0:
-            self.scene += 1
+            self.scene += not self.still
             for camera in CAMERAS:
                 for message in self.images(camera, self._image(stamp)):
                     StepNode._on_image(self._node, camera, (SIZE, SIZE), message)
