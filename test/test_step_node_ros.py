@@ -241,7 +241,7 @@ def test_a_bad_checkpoint_path_leaves_the_node_alive_and_unconfigured_with_the_r
     rig.wait_for_report("cannot configure", DiagnosticStatus.ERROR)
     assert folder in rig.reports[-1].message
     assert rig.set("sigma_stall", 0.5) == (True, "")
-    assert rig.node._state_machine.current_state[1] == "unconfigured"
+    rig.wait(lambda: rig.node._state_machine.current_state[1] == "unconfigured", "still configuring")
 
 
 @pytest.mark.parametrize(("name", "value"), [("engine", "steam"), ("precision", "int3"), ("method", "magic")])
@@ -252,7 +252,7 @@ def test_what_the_policy_cannot_be_built_with_leaves_the_node_unconfigured_with_
     rig.wait_for_report("cannot configure", DiagnosticStatus.ERROR)
     assert name in rig.reports[-1].message
     assert str(value) in rig.reports[-1].message
-    assert rig.node._state_machine.current_state[1] == "unconfigured"
+    rig.wait(lambda: rig.node._state_machine.current_state[1] == "unconfigured", "still configuring")
 
 
 def test_with_one_action_per_cycle_every_image_makes_a_cycle_or_is_counted(start) -> None:
