@@ -58,7 +58,8 @@ class _Captured:
                 for _ in range(WARM_UPS):
                     run()
             torch.cuda.current_stream().wait_stream(side)
-            with torch.cuda.graph(self._graph):
+            # Other threads may run other graphs meanwhile: `Policy.update` compiles in the background.
+            with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
                 self._output = run()
 
     def __call__(self, *arrays: NDArray) -> NDArray:
