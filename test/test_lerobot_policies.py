@@ -20,6 +20,7 @@ from step_ros.lerobot_policies import import_policy, train_lerobot_predictor
 from step_ros.policy.checkpoint import load_checkpoint
 from step_ros.policy.errors import CheckpointError, ConfigError
 from step_ros.policy.policy import load_policy
+from step_ros.training.baselines import comparison_text
 from step_ros.training.errors import TrainingError
 
 CASE = "defaults of 0.3"
@@ -146,6 +147,10 @@ def test_the_hold_baseline_is_the_error_of_the_last_command(theirs, dataset, tmp
     assert first["hold"] == second["hold"]
     assert first["shifted_chunk"] == second["shifted_chunk"]
     assert first["predictor"] != second["predictor"]
+
+
+def test_episodes_too_short_to_compare_on_are_said_to_be() -> None:
+    assert "no held-out episode is long enough" in comparison_text({"windows": 0})
 
 
 def test_an_imported_policy_takes_a_dataset_in_degrees(theirs, dataset, tmp_path):

@@ -59,6 +59,8 @@ def compare_with_baselines(
 
 def comparison_text(comparison: dict[str, Any]) -> str:
     """The result of `compare_with_baselines` as a small table."""
+    if not comparison["windows"]:
+        return "no held-out episode is long enough to compare the predictor on: two cycles and a chunk"
     rows = [f"held-out error of {comparison['windows']} windows, normalised: chunk, executed part"]
     for name, errors in comparison.items():
         if name != "windows":
