@@ -108,9 +108,9 @@ def test_part_of_ddpm_is_the_same_solver_over_fewer_levels() -> None:
     assert CASES["DDPM-100"].settings(5) == ("ddim", {"num_inference_steps": 5, "solver": "ddpm"})
 
 
-def test_all_engines_and_precisions_of_the_package_are_measured() -> None:
+def test_all_engines_and_precisions_are_measured_that_untrained_networks_can_run() -> None:
     assert set(ENGINES) == set(engine.ENGINES) - {"auto"}
-    assert set(PRECISIONS) == set(engine.PRECISIONS)
+    assert set(PRECISIONS) == set(engine.PRECISIONS) - {"int8"}
 
 
 def test_every_engine_has_an_unfused_candidate_and_peers_no_case_of_ours() -> None:

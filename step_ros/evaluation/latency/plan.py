@@ -21,6 +21,7 @@ SIZES: dict[str, tuple[int, ...] | None] = {
 """Channels of the U-Net by name; the shipped policy has its own."""
 ENGINES = ("torch", "openvino", "onnx", "cuda")
 PRECISIONS = ("fp32", "bf16")
+"""Not int8, which needs a calibration that networks without training have not."""
 
 
 @dataclasses.dataclass(frozen=True)
