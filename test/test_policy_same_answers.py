@@ -110,8 +110,17 @@ def reference(checkpoint: str, method: str) -> np.ndarray:
     return chunks(plain(checkpoint), method)
 
 
-@pytest.mark.parametrize("fuse", [False, True], ids=["separate", "fused"])
-@pytest.mark.parametrize("checkpoint", ["tiny", "shipped", pytest.param("random", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("checkpoint", "fuse"),
+    [
+        pytest.param("tiny", False, id="tiny-separate"),
+        pytest.param("tiny", True, id="tiny-fused"),
+        pytest.param("shipped", False, id="shipped-separate", marks=pytest.mark.slow),
+        pytest.param("shipped", True, id="shipped-fused"),
+        pytest.param("random", False, id="random-separate", marks=pytest.mark.slow),
+        pytest.param("random", True, id="random-fused", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("engine", ENGINES)
 def test_every_method_gives_the_chunks_of_eager_torch(engine: str, checkpoint: str, fuse: bool) -> None:
     policy = Policy(*CHECKPOINTS[checkpoint](), "ddim", engine, fuse=fuse, cold_start_steps=3)
