@@ -22,7 +22,7 @@ ENVIRONMENT = "observation.environment_state"
 
 
 @needs_openvino
-@pytest.mark.parametrize("variant", ["paper", "official"])
+@pytest.mark.parametrize("variant", ["paper", pytest.param("official", marks=pytest.mark.slow)])
 def test_openvino_agrees_with_torch_on_every_graph(variant: str) -> None:
     shapes = {STATE: (3,), TOP: (32, 32, 3), ENVIRONMENT: (3,)}
     size = PredictorConfig(variant=variant, width=16, blocks=1, heads=2, feedforward=32)
