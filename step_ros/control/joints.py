@@ -2,8 +2,8 @@
 
 The default ranges are those of the arm's URDF (`so101_new_calib.urdf`), the speed is the 12 V servo's
 without load (45 rpm), the acceleration reaches that speed in 60 ms, the lag that these servos have anyway:
-what is beyond is slowed down, and a lower limit would slow down the small corrections of every chunk. On hardware the elbow's hard stop lies at about 1.57 rad, inside the URDF range: give such
-limits yourself.
+what is beyond is slowed down, and a lower limit would slow down the small corrections of every chunk. On
+hardware the elbow's hard stop lies at about 1.57 rad, inside the URDF range: give such limits yourself.
 """
 
 from __future__ import annotations
