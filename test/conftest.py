@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import tempfile
 
 DOMAINS = range(1, 102)
 """Domain 0 is everyone's default; above 101 the ports of DDS meet Linux's ephemeral ones."""
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started in a shell's background: interrupts would be lost, and rclpy would call the ignoring handler.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _claim_domain() -> tuple[int, socket.socket]:
