@@ -16,7 +16,7 @@ import numpy as np
 
 from step_ros.data.episodes import Episode
 from step_ros.data.errors import DatasetError
-from step_ros.data.pictures import scaled
+from step_ros.data.pictures import scaled, store_images
 from step_ros.data.statistics import array_statistics
 
 ACTION = "action"
@@ -118,16 +118,8 @@ class ArrayDataset:
         return height, width
 
     def _decode(self, camera: str, shape: tuple[int, ...], path: Path) -> None:
-        path.parent.mkdir(exist_ok=True)
-        beside = path.with_name(path.name + ".part")
-        frames = np.lib.format.open_memmap(beside, mode="w+", dtype=np.uint8, shape=shape)
-        for episode in self.episodes:
-            done = episode.start
-            for block in self.frames(camera, episode, shape[1:3]):
-                frames[done : done + len(block)] = block
-                done += len(block)
-        frames.flush()
-        beside.replace(path)
+        blocks = ((episode.start, self.frames(camera, episode, shape[1:3])) for episode in self.episodes)
+        store_images(path, shape, blocks)
 
     def _pictures(self, camera: str, block: np.ndarray) -> np.ndarray:
         """Images as stored to (T, H, W, 3) uint8: colours may come first, and floats count to 255 or to 1."""

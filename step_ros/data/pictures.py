@@ -1,4 +1,4 @@
-"""Images that a dataset keeps in its parquet files, as PNG or JPEG, and how images are reduced."""
+"""Images that a dataset keeps in its parquet files, as PNG or JPEG, and how images are reduced and stored."""
 
 from __future__ import annotations
 
@@ -70,3 +70,22 @@ def scaled(
         if picture.shape[:2] != stored:
             raise DatasetError(source, "image shape", picture.shape, (*stored, 3))
         yield picture if stored == size else cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA)
+
+
+def store_images(
+    path: Path, shape: tuple[int, ...], episodes: Iterable[tuple[int, Iterable[np.ndarray]]]
+) -> None:
+    """Write images (N, H, W, 3) uint8 to an array file, whole or not at all.
+
+    Args:
+        episodes: first row of each episode, and its images in blocks (n, H, W, 3).
+    """
+    path.parent.mkdir(exist_ok=True)
+    beside = path.with_name(path.name + ".part")
+    images = np.lib.format.open_memmap(beside, mode="w+", dtype=np.uint8, shape=shape)
+    for done, blocks in episodes:
+        for block in blocks:
+            images[done : done + len(block)] = block
+            done += len(block)
+    images.flush()
+    beside.replace(path)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from step_ros.data import layout
 from step_ros.data.episodes import Episode, episodes_of, read_json, read_table, statistics_of
 from step_ros.data.errors import DatasetError
-from step_ros.data.pictures import scaled, stored_pictures
+from step_ros.data.pictures import scaled, store_images, stored_pictures
 from step_ros.data.video import iterate_video
 
 __all__ = ["CACHE_FOLDER", "Dataset", "Episode"]
@@ -105,16 +105,8 @@ class Dataset:
         return layout.image_shape(self.features[camera])[:2]
 
     def _decode(self, camera: str, shape: tuple[int, ...], path: Path) -> None:
-        path.parent.mkdir(exist_ok=True)
-        beside = path.with_name(path.name + ".part")
-        images = np.lib.format.open_memmap(beside, mode="w+", dtype=np.uint8, shape=shape)
-        for episode in self.episodes:
-            done = episode.start
-            for block in self.frames(camera, episode, shape[1:3]):
-                images[done : done + len(block)] = block
-                done += len(block)
-        images.flush()
-        beside.replace(path)
+        blocks = ((episode.start, self.frames(camera, episode, shape[1:3])) for episode in self.episodes)
+        store_images(path, shape, blocks)
 
     def _read_columns(self) -> dict[str, np.ndarray]:
         paths = dict.fromkeys(self._files[episode.index].data for episode in self.episodes)
