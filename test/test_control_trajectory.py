@@ -59,11 +59,17 @@ def test_a_point_outside_or_on_another_is_not_put_in(time: float) -> None:
     assert motion.with_point(time) is motion
 
 
-def test_many_positions_at_once_equal_each_alone() -> None:
-    rng = np.random.default_rng(20_000)
-    motion = trajectory_of(rng.uniform(0.1, 1, 4), *rng.normal(size=(2, 5, 3)))
-    times = np.linspace(99.0, motion.end + 1, 40)
-    np.testing.assert_allclose(motion.positions_at(times), [motion.sample(time)[0] for time in times])
+@pytest.mark.parametrize("points", [1, 5])
+def test_many_samples_at_once_equal_each_alone(points: int) -> None:
+    rng = np.random.default_rng(0)
+    times = np.arange(points) * 0.1 + 0.05
+    motion = Trajectory(7.0, times, *rng.normal(size=(2, points, 3)))
+    moments = 7.0 + np.concatenate([times, np.linspace(-0.1, 0.7, 33)])
+    positions, velocities = motion.samples(moments)
+    alone = [motion.sample(moment) for moment in moments]
+    np.testing.assert_allclose(positions, [position for position, _ in alone], atol=1e-12)
+    np.testing.assert_allclose(velocities, [velocity for _, velocity in alone], atol=1e-12)
+    np.testing.assert_array_equal(motion.positions_at(moments), positions)
 
 
 @pytest.mark.parametrize("degree", [1, 3, 5])

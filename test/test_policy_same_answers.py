@@ -41,7 +41,7 @@ SIZES = [
     pytest.param((64, 128, 256), True, id="4M-fused", marks=pytest.mark.slow),
     pytest.param((64, 128, 256), False, id="4M-separate"),
     pytest.param((128, 256, 512), True, id="17M-fused", marks=pytest.mark.slow),
-    pytest.param((128, 256, 512), False, id="17M-separate"),
+    pytest.param((128, 256, 512), False, id="17M-separate", marks=pytest.mark.slow),
     pytest.param((256, 512, 1024), False, id="63M-separate", marks=pytest.mark.slow),
     pytest.param((512, 1024, 2048), False, id="256M-separate", marks=pytest.mark.slow),
 ]

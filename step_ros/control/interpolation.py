@@ -43,8 +43,8 @@ def derivative(coefficients: np.ndarray) -> np.ndarray:
 
 def value(coefficients: np.ndarray, time: np.ndarray | float) -> np.ndarray:
     """The polynomial at `time` [s] since the segment's start (Horner's scheme)."""
-    result = np.zeros_like(coefficients[0])
-    for coefficient in coefficients[::-1]:
+    result = coefficients[-1]
+    for coefficient in coefficients[-2::-1]:
         result = result * time + coefficient
     return result
 

@@ -126,13 +126,13 @@ def join(chunk: Trajectory, plan: Trajectory, now: float, switch: float, blend: 
     positions, velocities = whole.positions.copy(), whole.velocities.copy()
     positions[blending] += value(decay, u)
     velocities[blending] += value(derivative(decay), u)
-    past = [plan.sample(time) for time in before]
+    past, past_velocities = plan.samples(before)
     stamp = min(chunk.stamp, float(before[0]))
     return Trajectory(
         stamp,
         np.concatenate([before - stamp, whole.times[after] + (whole.stamp - stamp)]),
-        np.vstack([*(position[None] for position, _ in past), positions[after]]),
-        np.vstack([*(velocity[None] for _, velocity in past), velocities[after]]),
+        np.vstack([past, positions[after]]),
+        np.vstack([past_velocities, velocities[after]]),
     )
 
 
@@ -148,6 +148,6 @@ def _until_switch(chunk: Trajectory, plan: Trajectory, now: float, switch: float
 def _agree(chunk: Trajectory, plan: Trajectory, begin: float, switch: float) -> bool:
     """Whether both are the same motion from `begin` to `switch` [s]: the same at every point of either."""
     points = np.concatenate([chunk.stamp + chunk.times, plan.stamp + plan.times])
-    times = [begin, *points[(points > begin) & (points < switch)], switch]
-    jumps = (seam_jump(plan.state(time), chunk.state(time)) for time in times)
-    return all(max(jump.position, jump.velocity) < _SAME for jump in jumps)
+    times = np.array([begin, *points[(points > begin) & (points < switch)], switch])
+    pairs = zip(plan.samples(times), chunk.samples(times), strict=True)
+    return all(np.abs(new - old).max() < _SAME for old, new in pairs)

@@ -72,13 +72,30 @@ class Trajectory:
 
     def positions_at(self, times: np.ndarray) -> np.ndarray:
         """Positions (M, J) [rad] at many `times` (M,) [s] at once; where every point carries velocities."""
-        elapsed = np.clip(times - self.stamp, self.times[0], self.times[-1])
+        cubics, u, _ = self._cubics(times)
+        return value(cubics, u)
+
+    def samples(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Positions and velocities, both (M, J), at many `times` (M,) [s]: `sample` of each, at once.
+
+        Only where every point carries velocities.
+        """
+        cubics, u, moving = self._cubics(times)
+        return value(cubics, u), np.where(moving, value(derivative(cubics), u), 0.0)
+
+    def _cubics(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """For each of `times` (M,): the cubic (4, M, J), the time in it (M, 1), and whether it lies between
+        the first and the last point (M, 1)."""
+        elapsed = times - self.stamp
+        moving = ((elapsed >= self.times[0]) & (elapsed < self.times[-1]))[:, None]
         if len(self.times) == 1:
-            return np.repeat(self.positions, len(elapsed), axis=0)
+            rest = np.broadcast_to(self.positions, (len(times), self.positions.shape[1]))
+            return np.stack([rest, *[np.zeros_like(rest)] * 3]), np.zeros((len(times), 1)), moving
+        elapsed = np.clip(elapsed, self.times[0], self.times[-1])
         k = np.clip(np.searchsorted(self.times, elapsed, side="right") - 1, 0, len(self.times) - 2)
         ends = tuple((values[k], values[k + 1]) for values in (self.positions, self.velocities))
         cubics = segment((self.times[k + 1] - self.times[k])[:, None], *ends)
-        return value(cubics, (elapsed - self.times[k])[:, None])
+        return cubics, (elapsed - self.times[k])[:, None], moving
 
     def with_point(self, time: float) -> Trajectory:
         """The same motion with a point at `time` [s] as well, strictly inside; of lines and cubics only."""
