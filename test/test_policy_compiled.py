@@ -28,7 +28,7 @@ class GatedEngine(TorchEngine):
         self.gate.set()
 
     def compile(self, graph: Graph) -> Callable[..., np.ndarray]:
-        if graph.name.startswith(("warm", "noise")):
+        if graph.name.startswith(("warm", "given")):
             assert self.gate.wait(10)
         self.compiled.append(graph.name)
         return super().compile(graph)
@@ -66,7 +66,7 @@ def test_warming_up_compiles_every_network_and_the_cycles_of_the_settings_in_for
     assert not policy.ready
     policy.warm_up()
     assert policy.ready
-    expected = ["condition", "denoise", "encode_top", "noise_5", "predict", "warm_3"]
+    expected = ["condition", "denoise", "encode_top", "given_5", "predict", "warm_3"]
     assert sorted(engine_of(policy).compiled) == expected
     for _ in range(2):
         policy.act(observation())
@@ -154,7 +154,7 @@ def test_a_cycle_whose_weights_would_be_repeated_too_often_stays_several_calls(
     policy = make(cold_start_steps=3)
     policy.warm_up()
     assert policy.ready
-    assert [name for name in engine_of(policy).compiled if name.startswith(("warm", "noise"))] == ["warm_2"]
+    assert [name for name in engine_of(policy).compiled if name.startswith(("warm", "given"))] == ["warm_2"]
 
 
 @pytest.mark.parametrize("fuse", [True, False])

@@ -35,7 +35,13 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True)
 class PredictorConfig:
-    """Size and form of the spatiotemporal consistency predictor (paper Section 3.2)."""
+    """What a warm start's chunk comes from: what it is told beside the observation, form and size.
+
+    kind `past` is the spatiotemporal consistency predictor (paper Section 3.2), told the commands of the last
+    Ta ticks. `leaked` is what the released code trains instead: told the first actions of its own *target*,
+    and at run time the last whole chunk, unshifted; kept to measure what that does. `prior` is a conditional
+    VAE's decoder, told a latent sample and nothing of the past.
+    """
 
     variant: str = setting(
         "paper",
@@ -45,13 +51,29 @@ class PredictorConfig:
     width: int = setting(128, "embedding width", low=2, high=4096)
     blocks: int = setting(2, "cross-attention blocks", low=1, high=32)
     heads: int = setting(4, "attention heads", low=1, high=64)
-    feedforward: int = setting(1280, "hidden width of each feed-forward layer", low=1, high=16384)
+    feedforward: int = setting(
+        1280, "hidden width of each feed-forward layer; of a prior's layers", low=1, high=16384
+    )
     dropout: float = setting(0.0, "dropout while training", low=0.0, high=0.9)
+    kind: str = setting(
+        "past",
+        "what it is told: past commands, strictly; leaked: its own target in training; prior: noise",
+        choices=("past", "leaked", "prior"),
+    )
+    latent: int = setting(32, "numbers in a prior's latent sample", low=1, high=1024)
+    history: bool = setting(True, "whether a predictor of kind past sees the past commands (ablation)")
+    observation: bool = setting(True, "whether a predictor of kind past sees the observation (ablation)")
 
     def __post_init__(self) -> None:
         check_fields(self)
         if self.width % (2 * self.heads):
             raise ConfigError("width", self.width, f"a multiple of twice heads ({2 * self.heads})")
+        if self.kind == "leaked" and self.variant != "official":
+            raise ConfigError("variant", self.variant, "official for kind leaked")
+        if not (self.history and self.observation) and self.kind != "past":
+            raise ConfigError("kind", self.kind, "past where history or observation is left out")
+        if not (self.history or self.observation):
+            raise ConfigError("observation", self.observation, "true where history is left out")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,6 +218,17 @@ class PolicyConfig:
     def vector_names(self) -> tuple[str, ...]:
         """Inputs that are plain vectors, robot state first."""
         return tuple(name for name in (STATE, ENVIRONMENT_STATE) if name in self.input_features)
+
+    @property
+    def history_shape(self) -> tuple[int, int]:
+        """What the predictor is told beside the observation, by its kind: (Ta, A) past commands, (Tp, A) the
+        last chunk, (1, L) a latent sample."""
+        kinds = {
+            "past": (self.n_action_steps, self.action_dim),
+            "leaked": (self.horizon, self.action_dim),
+            "prior": (1, self.predictor.latent),
+        }
+        return kinds[self.predictor.kind]
 
     @property
     def feature_dim(self) -> int:

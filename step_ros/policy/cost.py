@@ -56,8 +56,8 @@ def network_costs(networks: PolicyNetworks) -> dict[str, Cost]:
         ),
     }
     if networks.predictor is not None:
-        history = torch.zeros(1, config.n_action_steps, config.action_dim)
-        mask = torch.ones(1, config.n_action_steps, dtype=torch.bool)
+        history = torch.zeros(1, *config.history_shape)
+        mask = torch.ones(1, config.history_shape[0], dtype=torch.bool)
         costs["predict"] = Cost(
             _flops(networks.predict, history, mask, features), _parameters(networks.predictor)
         )

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 
+class Latent(NamedTuple):
+    """A partly denoised chunk (Tp, A), normalised, as it was at a noise level."""
+
+    level: int
+    chunk: NDArray
+
+
 class CycleState:
-    """Past commands and the last executed chunks.
+    """Past commands, the last chunks, and what methods keep of them.
 
     Attributes:
         cycles: cycles planned since the reset.
         commanded: (Ta, A) float64, the last Ta commanded actions in data units, oldest first; NaN rows lie
             before the start of the episode.
         executed: the last executed chunks, at most two, each (n, A) in normalised units, oldest first.
+        chunk: the last chunk (Tp, A), normalised, or None before the first.
+        latents: what the method of the last cycle kept of its reverse process.
         still_cycles: cycles in a row that the stall rule found still.
     """
 
@@ -26,6 +37,8 @@ class CycleState:
         self.cycles = 0
         self.commanded: NDArray = np.full(self._shape, np.nan)
         self.executed: tuple[NDArray, ...] = ()
+        self.chunk: NDArray | None = None
+        self.latents: tuple[Latent, ...] = ()
         self.still_cycles = 0
 
     @property
@@ -33,9 +46,29 @@ class CycleState:
         """(Ta,) bool, True where a command exists."""
         return np.isfinite(self.commanded).all(axis=1)
 
-    def record(self, commanded: NDArray, executed: NDArray, still_cycles: int) -> None:
-        """Close a cycle: actions sent, (n, A) in data units, and the same chunk in normalised units."""
+    @property
+    def previous(self) -> NDArray | None:
+        """The last chunk (Tp, A), unless nothing is known to have been commanded since the start."""
+        return self.chunk if self.history_mask.any() else None
+
+    def moved_on(self, chunk: NDArray) -> NDArray:
+        """A chunk (Tp, A) of the last cycle in the present one's time: without the ticks that were executed
+        of it, its last element repeated."""
+        ticks = len(self.executed[-1])
+        return np.concatenate((chunk[ticks:], np.repeat(chunk[-1:], ticks, axis=0)))
+
+    def record(
+        self,
+        commanded: NDArray,
+        executed: NDArray,
+        still_cycles: int,
+        chunk: NDArray,
+        latents: tuple[Latent, ...],
+    ) -> None:
+        """Close a cycle: actions sent, (n, A) in data units, the same in normalised units, and the rest of
+        what the next one may start from."""
         self.cycles += 1
         self.commanded = np.concatenate((self.commanded, commanded))[-self._shape[0] :]
         self.executed = (*self.executed[-1:], executed)
         self.still_cycles = still_cycles
+        self.chunk, self.latents = chunk, latents

@@ -35,9 +35,10 @@ class Graph:
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """A whole cycle as one graph: so many denoiser evaluations, from a warm start or from noise.
+    """A whole cycle as one graph: so many denoiser evaluations, from a chunk that the predictor makes (warm)
+    or from one that is given; sampling from noise is to give any chunk with a factor of 0.
 
-    Levels, solver, warm-start factors and noise are inputs, so one graph serves all of them.
+    Levels, solver, factors of chunk and noise, and noise are inputs, so one graph serves all of them.
     """
 
     steps: int
@@ -45,7 +46,7 @@ class Program:
 
     @property
     def name(self) -> str:
-        return f"{'warm' if self.warm else 'noise'}_{self.steps}"
+        return f"{'warm' if self.warm else 'given'}_{self.steps}"
 
 
 class Graphs:
@@ -58,10 +59,11 @@ class Graphs:
         self._features = torch.zeros(1, config.n_obs_steps, config.feature_dim)
         self._condition = torch.zeros(1, self._denoiser.width)
         self._chunk = torch.zeros(1, config.horizon, config.action_dim)
-        self._history = (
-            torch.zeros(1, config.n_action_steps, config.action_dim),
-            torch.ones(1, config.n_action_steps, dtype=torch.bool),
-        )
+
+    @property
+    def _history(self) -> tuple[Tensor, Tensor]:
+        shape = self._networks.config.history_shape
+        return torch.zeros(1, *shape), torch.ones(1, shape[0], dtype=torch.bool)
 
     def encode(self, name: str) -> Graph:
         """One frame (1, H, W, 3) uint8 of the image input `name` -> (1, feature_dim)."""
@@ -79,12 +81,12 @@ class Graphs:
         return Graph("denoise", self._denoiser.denoise, example, ("sample", "level", "condition"))
 
     def predict(self) -> Graph:
-        """History (1, Ta, A) normalised, its mask (1, Ta) bool, features -> predicted chunk (1, Tp, A)."""
+        """History (1, H, W) of the predictor's kind, its mask (1, H) bool, features -> chunk (1, Tp, A)."""
         example = (*self._history, self._features)
         return Graph("predict", self._networks.predict, example, ("history", "history_mask", "features"))
 
     def cycle(self, program: Program) -> Graph:
-        """A whole cycle, (1 + warm + K, Tp, A): chunk, prediction if the start is warm, each step's output.
+        """A whole cycle, (1 + warm + K, Tp, A): chunk, prediction if there is one, each step's output.
 
         Inputs are those of `sampling.warm_sample` or `sampling.sample`.
         """
@@ -96,8 +98,10 @@ class Graphs:
             "table": torch.zeros(steps, len(Step._fields)),
         }
         if program.warm:
-            history, mask = self._history
-            inputs |= {"history": history, "history_mask": mask, "factors": torch.zeros(2)}
+            inputs |= dict(zip(("history", "history_mask"), self._history, strict=True))
+        else:
+            inputs["given"] = self._chunk
+        inputs["factors"] = torch.zeros(2)
         function = partial(_cycle, _Networks(self._denoiser, self._networks.predict), program.warm)
         return Graph(program.name, function, tuple(inputs.values()), tuple(inputs))
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from step_ros.policy.config import ENVIRONMENT_STATE, IMAGES, STATE, PolicyConfig
 from step_ros.policy.encoder import image_encoder
 from step_ros.policy.normalization import Normalizer
-from step_ros.policy.predictor import PREDICTORS
+from step_ros.policy.predictor import build_predictor
 from step_ros.policy.unet import ConditionalUnet1d
 
 Array = Any
@@ -32,7 +32,7 @@ class PolicyNetworks(nn.Module):
             {name.removeprefix(IMAGES): image_encoder(config, name) for name in config.image_names}
         )
         self.denoiser = ConditionalUnet1d(config)
-        self.predictor = PREDICTORS[config.predictor.variant](config) if config.predictor else None
+        self.predictor = build_predictor(config)
 
     def encode(self, observation: Mapping[str, Tensor]) -> Tensor:
         """Observation features (B, To, F): state, cameras in the configuration's order, environment state.
@@ -54,7 +54,10 @@ class PolicyNetworks(nn.Module):
         return self.denoiser(x, timestep, features.flatten(1))
 
     def predict(self, history: Tensor, history_mask: Tensor, features: Tensor) -> Tensor:
-        """Chunk (B, Tp, A) from past commands (B, Ta, A), their mask (B, Ta) and features; all normalised."""
+        """Chunk (B, Tp, A) from (B, H, W) of the predictor's kind, its mask (B, H) and features; normalised.
+
+        (H, W) is `PolicyConfig.history_shape`; the mask is True where a row exists.
+        """
         return self.predictor(history, history_mask, features)
 
 

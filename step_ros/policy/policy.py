@@ -22,7 +22,7 @@ from step_ros.policy.engine import make_engine
 from step_ros.policy.errors import ConfigError
 from step_ros.policy.frame_features import FrameFeatures
 from step_ros.policy.graphs import Program
-from step_ros.policy.methods import METHODS, Method
+from step_ros.policy.methods import METHODS, Method, usable_methods, usual_method
 from step_ros.policy.networks import PolicyNetworks, feature_parts
 from step_ros.policy.observation import checked_commands, checked_frame, checked_observation
 from step_ros.policy.settings import Settings
@@ -208,7 +208,13 @@ class Policy:
 
             chunk = self._to_data_units(proposal.chunk)
             window = slice(self.config.n_obs_steps - 1, self.config.n_obs_steps - 1 + settings.action_steps)
-            self.state.record(chunk[window], proposal.chunk[window].copy(), proposal.still_cycles)
+            self.state.record(
+                chunk[window],
+                proposal.chunk[window].copy(),
+                proposal.still_cycles,
+                proposal.chunk,
+                proposal.latents,
+            )
             return Plan(
                 chunk=chunk,
                 executed=chunk[window],
@@ -263,14 +269,14 @@ def load_policy(
 ) -> Policy:
     """Load a checkpoint folder, this package's or LeRobot's; everything else as for `Policy`.
 
-    Without a method it is `step`, or for a checkpoint that has no predictor its own sampler, `native`.
+    Without a method it is the one that the checkpoint's predictor is for, or its own sampler, `native`.
 
     Raises:
         CheckpointError: the folder cannot be used.
         ConfigError: method, engine or a setting was refused.
     """
     config, networks = load_checkpoint(path)
-    method = method or ("step" if config.predictor else "native")
+    method = method or usual_method(config)
     return Policy(
         config,
         networks,
@@ -301,7 +307,8 @@ def _spent(began: float, encoded: float, planned: float, method: Mapping[str, fl
 def _method_class(config: PolicyConfig, method: str) -> type[Method]:
     if method not in METHODS:
         raise ConfigError("method", method, "one of " + ", ".join(METHODS))
-    if METHODS[method].needs_predictor and config.predictor is None:
-        without = ", ".join(name for name, kind in METHODS.items() if not kind.needs_predictor)
-        raise ConfigError("method", method, f"one of {without}: this checkpoint has no predictor")
+    usable = usable_methods(config)
+    if method not in usable:
+        found = f"a predictor of kind {config.predictor.kind}" if config.predictor else "no predictor"
+        raise ConfigError("method", method, f"one of {', '.join(usable)}: this checkpoint has {found}")
     return METHODS[method]

@@ -2,7 +2,8 @@
 
 Two networks behind one signature: `PaperPredictor` follows Section 3.2 and Figure 2 (past actions ask,
 observations answer), `OfficialPredictor` the authors' released code (learned queries; past actions and
-observations encoded together). Both return the absolute normalised chunk and see past actions only.
+observations encoded together). Both return the absolute normalised chunk. `prior` has a third, which is told
+nothing of the past.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from step_ros.policy.config import PolicyConfig
+from step_ros.policy.config import PolicyConfig, PredictorConfig
+from step_ros.policy.prior import SpatialPrior
 
 
 def sinusoidal_positions(length: int, width: int) -> Tensor:
@@ -35,7 +37,7 @@ class PaperPredictor(nn.Module):
 
     def __init__(self, config: PolicyConfig) -> None:
         super().__init__()
-        size = config.predictor
+        self._size = size = config.predictor
         self.embed_action = nn.Linear(config.action_dim, size.width)
         self.embed_observation = nn.Linear(config.feature_dim, size.width)
         self.missing = nn.Parameter(torch.zeros(size.width))
@@ -60,6 +62,7 @@ class PaperPredictor(nn.Module):
 
     def forward(self, history: Tensor, history_mask: Tensor, features: Tensor) -> Tensor:
         """history (B, Ta, A) normalised, mask (B, Ta) True where valid, features (B, To, F) -> (B, Tp, A)."""
+        history_mask, features = _shown(self._size, history_mask, features)
         present = history_mask.unsqueeze(-1)
         past = torch.where(present, self.embed_action(torch.where(present, history, 0.0)), self.missing)
         queries = past[:, self.source] + self.chunk_positions
@@ -77,7 +80,7 @@ class OfficialPredictor(nn.Module):
 
     def __init__(self, config: PolicyConfig) -> None:
         super().__init__()
-        size = config.predictor
+        self._size = size = config.predictor
         layer = {"activation": "gelu", "batch_first": True, "dropout": size.dropout}
         self.embed_action = nn.Linear(config.action_dim, size.width)
         self.embed_observation = nn.Linear(config.feature_dim, size.width)
@@ -100,7 +103,8 @@ class OfficialPredictor(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, history: Tensor, history_mask: Tensor, features: Tensor) -> Tensor:
-        """history (B, Ta, A) normalised, mask (B, Ta) True where valid, features (B, To, F) -> (B, Tp, A)."""
+        """history (B, H, A) normalised, mask (B, H) True where valid, features (B, To, F) -> (B, Tp, A)."""
+        history_mask, features = _shown(self._size, history_mask, features)
         past = self.embed_action(torch.where(history_mask.unsqueeze(-1), history, 0.0))
         frames = self.embed_observation(features)
         past = past + self.positions[: past.shape[1]]
@@ -115,3 +119,22 @@ class OfficialPredictor(nn.Module):
 
 
 PREDICTORS: dict[str, type[nn.Module]] = {"paper": PaperPredictor, "official": OfficialPredictor}
+
+
+def build_predictor(config: PolicyConfig) -> nn.Module | None:
+    """The predictor of a configuration, None where it has none."""
+    if config.predictor is None:
+        return None
+    if config.predictor.kind == "prior":
+        return SpatialPrior(config)
+    return PREDICTORS[config.predictor.variant](config)
+
+
+def _shown(size: PredictorConfig, history_mask: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mask and features without what the configuration leaves out, yet made from them: engines drop inputs
+    that do not matter."""
+    if not size.history:
+        history_mask = history_mask & ~history_mask
+    if not size.observation:
+        features = features * 0.0
+    return history_mask, features

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from step_ros.policy.calibration import Calibration
 from step_ros.policy.cycle import CycleState
 from step_ros.policy.errors import ConfigError
+from step_ros.policy.methods import METHODS, usual_method
 from step_ros.policy.methods.step import StepMethod
 from step_ros.policy.modulation import ModulatedDenoiser
 from step_ros.policy.networks import PolicyNetworks
@@ -64,11 +65,13 @@ class Quantizer:
             )
 
     def _inputs(self) -> list[tuple[NDArray, ...]]:
-        """What the denoiser is asked in STEP's cycles, warm and cold, with the checkpoint's own settings."""
+        """What the denoiser is asked in warm and cold cycles with the checkpoint's own settings: STEP's, or
+        those of the method that its predictor is for."""
         networks = self._networks()
         recorder = _Recorder(networks)
         config = networks.config
-        method = StepMethod(config, recorder, networks.normalizer)
+        build = METHODS[usual_method(config)] if config.predictor else StepMethod
+        method = build(config, recorder, networks.normalizer)
         settings, generator = config.settings(), torch.Generator().manual_seed(0)
         situations = zip(self._calibration.features, self._calibration.commanded, strict=True)
         for index, (features, commanded) in enumerate(situations):

@@ -212,7 +212,7 @@ def replay(
 
 def _contenders(checkpoint: Path, variants: Sequence[Variant], options: ReplayOptions) -> Iterator[Contender]:
     for variant in variants:
-        twins = ("", WITHOUT_HISTORY) if METHODS[variant.method].needs_predictor else ("",)
+        twins = ("", WITHOUT_HISTORY) if METHODS[variant.method].carries else ("",)
         for suffix in twins if options.cold_twins else ("",):
             policy = load_policy(checkpoint, variant.method, options.engine, options.seed, **variant.settings)
             policy.warm_up()

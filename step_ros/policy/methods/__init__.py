@@ -1,5 +1,6 @@
 """Methods by name. A new method is one new file here and one line in `METHODS`."""
 
+from step_ros.policy.config import PolicyConfig
 from step_ros.policy.methods.base import Method, Proposal
 from step_ros.policy.methods.ddim import DDIMMethod
 from step_ros.policy.methods.ddpm import DDPMMethod
@@ -15,4 +16,19 @@ METHODS: dict[str, type[Method]] = {
     "native": NativeMethod,
 }
 
-__all__ = ["METHODS", "Method", "Proposal"]
+
+def usable_methods(config: PolicyConfig) -> tuple[str, ...]:
+    """The methods that a checkpoint has everything for."""
+    kind = config.predictor.kind if config.predictor else None
+    return tuple(
+        name for name, method in METHODS.items() if not method.predictors or kind in method.predictors
+    )
+
+
+def usual_method(config: PolicyConfig) -> str:
+    """The first method that uses the checkpoint's predictor; `native` where there is none."""
+    usable = usable_methods(config)
+    return next((name for name in usable if METHODS[name].predictors), "native")
+
+
+__all__ = ["METHODS", "Method", "Proposal", "usable_methods", "usual_method"]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from step_ros.policy.affine import AffineMap
 from step_ros.policy.config import ACTION, PolicyConfig
-from step_ros.policy.cycle import CycleState
+from step_ros.policy.cycle import CycleState, Latent
 from step_ros.policy.errors import OutputError
 from step_ros.policy.graphs import Program
 from step_ros.policy.normalization import Normalizer
@@ -22,6 +22,7 @@ from step_ros.policy.sampling import Networks, sample, warm_sample
 from step_ros.policy.schedule import NoiseSchedule
 from step_ros.policy.settings import Settings
 from step_ros.policy.solvers import draws_noise, solver_table
+from step_ros.policy.told import Told, told
 
 
 class FusibleNetworks(Networks, Protocol):
@@ -42,6 +43,7 @@ class Proposal:
     stall_distance: float | None = None
     still_cycles: int = 0
     timesteps: tuple[int, ...] = ()
+    latents: tuple[Latent, ...] = ()
     milliseconds: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
@@ -49,9 +51,14 @@ class Method(ABC):
     """Base of all methods: the networks, the tables, sampling and prediction with a check of every output.
 
     A method keeps nothing between cycles; what is carried lies in the `CycleState`.
+
+    Attributes:
+        predictors: kinds of predictor that it can use, one of which it needs; none: it needs no predictor.
+        carries: what it takes from earlier cycles, in words; empty for nothing.
     """
 
-    needs_predictor: ClassVar[bool] = False
+    predictors: ClassVar[tuple[str, ...]] = ()
+    carries: ClassVar[str] = ""
 
     def __init__(self, config: PolicyConfig, networks: FusibleNetworks, normalizer: Normalizer) -> None:
         self.config = config
@@ -81,7 +88,26 @@ class Method(ABC):
         self, features: NDArray, levels: tuple[int, ...], solver: str, generator: torch.Generator
     ) -> tuple[NDArray, dict[str, float]]:
         """A chunk (1, Tp, A) from noise at levels[0], and milliseconds by part."""
-        return self._run(sample, Program(len(levels), warm=False), features, levels, solver, generator)
+        nothing = np.zeros((self.config.horizon, self.config.action_dim))
+        return self.refine(features, levels, solver, generator, nothing, (0.0, 1.0))
+
+    def refine(
+        self,
+        features: NDArray,
+        levels: tuple[int, ...],
+        solver: str,
+        generator: torch.Generator,
+        chunk: NDArray,
+        factors: tuple[float, float],
+    ) -> tuple[NDArray, dict[str, float]]:
+        """A chunk (1, Tp, A) from a given one (Tp, A), normalised, and milliseconds by part.
+
+        `factors` of the given chunk and of noise make the start at levels[0].
+        """
+        given = (chunk[None].astype(np.float32), np.array(factors, np.float32))
+        return self._run(
+            sample, Program(len(levels), warm=False), features, levels, solver, generator, *given
+        )
 
     def warm_sample(
         self,
@@ -92,25 +118,26 @@ class Method(ABC):
         cycle: CycleState,
         factors: tuple[float, float],
     ) -> tuple[NDArray, dict[str, float]]:
-        """A chunk (1, Tp, A) from the prediction for the commands in `cycle`, and milliseconds by part.
+        """A chunk (1, Tp, A) from the prediction for what `cycle` holds, and milliseconds by part.
 
         `factors` of prediction and noise make the start at levels[0].
         """
-        warm = (*self.history(cycle), np.array(factors, np.float32))
+        warm = (*self.told(cycle, generator), np.array(factors, np.float32))
         return self._run(
             warm_sample, Program(len(levels), warm=True), features, levels, solver, generator, *warm
         )
 
-    def predict(self, features: NDArray, cycle: CycleState) -> tuple[NDArray, dict[str, float]]:
-        """The predictor's chunk (1, Tp, A) for the commands in `cycle`, and milliseconds by part."""
+    def predict(
+        self, features: NDArray, cycle: CycleState, generator: torch.Generator
+    ) -> tuple[NDArray, dict[str, float]]:
+        """The predictor's chunk (1, Tp, A) for what `cycle` holds, and milliseconds by part."""
         networks = _Watched(self.networks)
-        return networks.predict(*self.history(cycle), features), {"predict": networks.predicting}
+        chunk = networks.predict(*self.told(cycle, generator), features)
+        return chunk, {"predict": networks.predicting}
 
-    def history(self, cycle: CycleState) -> tuple[NDArray, NDArray]:
-        """Past commands (1, Ta, A) normalised, zero where absent, and their mask (1, Ta) bool."""
-        mask = cycle.history_mask
-        commanded = np.where(mask[:, None], cycle.commanded, 0.0)
-        return self._normalize_action(commanded).astype(np.float32)[None], mask[None]
+    def told(self, cycle: CycleState, generator: torch.Generator) -> Told:
+        """What the checkpoint's predictor is told in this cycle."""
+        return told(self.config, self._normalize_action, cycle, generator)
 
     def _run(
         self,
@@ -120,14 +147,14 @@ class Method(ABC):
         levels: tuple[int, ...],
         solver: str,
         generator: torch.Generator,
-        *warm: NDArray,
+        *start: NDArray,
     ) -> tuple[NDArray, dict[str, float]]:
         began = time.perf_counter()
         table = solver_table(
             solver, self.schedule, levels, self.config.prediction_type, self.config.clip_sample
         )
         noise = self._noise(len(levels), draws_noise(table), generator)
-        inputs = (features, noise, np.array(levels)[:, None], table, *warm)
+        inputs = (features, noise, np.array(levels)[:, None], table, *start)
         fused = self.networks.fused(program)
         if fused is None:
             networks = _Watched(self.networks)

@@ -12,9 +12,10 @@ from step_ros.policy.settings import Settings
 
 
 class PredictorOnly(Method):
-    """One predictor evaluation per cycle; without past commands it predicts from the observation alone."""
+    """One predictor evaluation per cycle, of any kind; without a past it has the observation alone."""
 
-    needs_predictor = True
+    predictors = ("past", "leaked", "prior")
+    carries = "what its predictor is told: the last commands, the last chunk, or nothing"
 
     def programs(self, settings: Settings) -> tuple[Program, ...]:
         return ()
@@ -22,7 +23,7 @@ class PredictorOnly(Method):
     def plan(
         self, features: NDArray, cycle: CycleState, settings: Settings, generator: torch.Generator
     ) -> Proposal:
-        chunk, spent = self.predict(features, cycle)
+        chunk, spent = self.predict(features, cycle, generator)
         cold = not cycle.history_mask.any()
         limit = self.config.clip_sample
         chunk = chunk if limit is None else chunk.clip(-limit, limit)

@@ -7,39 +7,32 @@ from numpy.typing import NDArray
 
 from step_ros.policy.cycle import CycleState
 from step_ros.policy.graphs import Program
-from step_ros.policy.methods.base import Method, Proposal
+from step_ros.policy.methods.base import Proposal
+from step_ros.policy.methods.warm import WarmStart
 from step_ros.policy.settings import Settings
 from step_ros.policy.stall import StallRule, stall_distance
 
 
-class StepMethod(Method):
+class StepMethod(WarmStart):
     """Warm-started sampling; a cycle without any past command starts cold, from noise (lines 5, 6)."""
 
-    needs_predictor = True
-
-    def check(self, settings: Settings) -> None:
-        super().check(settings)
-        self._warm_levels(settings)
+    predictors = ("past",)
+    carries = "the last commands, and the last two executed chunks for the stall rule"
 
     def programs(self, settings: Settings) -> tuple[Program, ...]:
-        return (
-            Program(len(self._warm_levels(settings)), warm=True),
-            Program(settings.cold_start_steps, warm=False),
-        )
+        return (Program(len(self.levels(settings)), warm=True), self.cold_program(settings))
 
     def plan(
         self, features: NDArray, cycle: CycleState, settings: Settings, generator: torch.Generator
     ) -> Proposal:
         if not cycle.history_mask.any():
-            levels = self.schedule.timesteps(settings.cold_start_steps, settings.spacing)
-            chunk, spent = self.sample(features, levels, settings.solver, generator)
-            return Proposal(chunk[0], nfe=len(levels), cold=True, timesteps=levels, milliseconds=spent)
+            return self.cold(features, settings, generator)
 
         rule = StallRule.from_settings(settings)
         distance = stall_distance(cycle.executed)
         still_cycles = rule.still_cycles(distance, cycle.still_cycles)
         stalled = rule.stalled(still_cycles)
-        levels = self._warm_levels(settings)
+        levels = self.levels(settings)
         factors = self._warm_factors(levels[0], settings, stalled)
         chunk, spent = self.warm_sample(features, levels, settings.solver, generator, cycle, factors)
         return Proposal(
@@ -53,15 +46,8 @@ class StepMethod(Method):
             milliseconds=spent,
         )
 
-    def _warm_levels(self, settings: Settings) -> tuple[int, ...]:
-        if settings.timesteps:
-            return settings.timesteps
-        return self.schedule.warm_timesteps(settings.entry_timestep, settings.num_inference_steps)
-
     def _warm_factors(self, level: int, settings: Settings, stalled: bool) -> tuple[float, float]:
         """Factors of prediction and noise in line 9: Eq. 14 while stalled, else Eq. 13 or matched noise."""
         if stalled:
             return settings.sigma_scale, settings.sigma_stall
-        if settings.warm_start == "paper":
-            return settings.sigma, settings.sigma_t
-        return float(self.schedule.signal[level]), float(self.schedule.noise[level])
+        return self.factors(level, settings)
