@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from step_ros.evaluation.commands import evaluate, summarise
+from step_ros.evaluation.commands import evaluate
 from step_ros.evaluation.expert import evaluate_expert
 from step_ros.evaluation.rollout import run_episode
-from step_ros.evaluation.statistics import wilson
-from step_ros.evaluation.variants import parse_variant
+from step_ros.evaluation.runs import read_run, write_json
+from step_ros.evaluation.statistics import mean_interval, tango, wilson
+from step_ros.evaluation.summary import difference, summarise
+from step_ros.evaluation.variants import checkpoint_folders, parse_variant
 from step_ros.policy.checkpoint import save_checkpoint
 from step_ros.policy.config import PolicyConfig, PredictorConfig
 from step_ros.policy.errors import ConfigError
@@ -49,6 +52,61 @@ def test_wilson_stays_inside_zero_and_one():
     assert wilson(20, 20)[1] == 1.0
 
 
+@pytest.mark.parametrize(
+    ("counts", "z", "published"),
+    [
+        ((1, 7, 21), 1.959964, (-0.517, -0.026)),  # Fagerland, Lydersen and Laake 2014, Table V
+        ((12, 2, 50), 1.959964, (0.061, 0.345)),  # Newcombe 1998, Table III
+        ((28, 25, 618), 1.644854, (-0.015, 0.025)),  # R, PropCIs::scoreci.mp(25, 28, 618, 0.9)
+    ],
+)
+def test_tango_agrees_with_published_examples(counts: tuple, z: float, published: tuple):
+    assert tuple(round(limit, 3) for limit in tango(*counts, z)) == published
+
+
+def test_tango_without_differing_pairs_is_as_wide_as_its_closed_form():
+    low, high = tango(0, 0, 200)
+    assert np.allclose((-low, high), 1.959964**2 / (200 + 1.959964**2))
+
+
+def test_tango_changes_sign_when_the_methods_change_places():
+    low, high = tango(9, 3, 100)
+    assert np.allclose(tango(3, 9, 100), (-high, -low))
+
+
+def test_tango_covers_the_true_difference_of_correlated_pairs_about_as_often_as_it_says():
+    rng = np.random.default_rng(20_000)
+    counts = rng.multinomial(200, [0.06, 0.03, 0.91], size=400)
+    covered = [low <= 0.03 <= high for low, high in (tango(b, c, 200) for b, c, _ in counts)]
+    assert 0.91 < np.mean(covered) < 0.99
+
+
+@pytest.mark.parametrize("counts", [(0, 0, 0), (-1, 0, 5), (3, 3, 5)])
+def test_tango_refuses_impossible_counts(counts: tuple):
+    with pytest.raises(ValueError, match="found"):
+        tango(*counts)
+
+
+def test_a_single_value_has_no_interval_of_its_mean():
+    assert mean_interval([1.0]) is None
+
+
+def test_a_difference_is_taken_over_the_seeds_that_both_have():
+    def rows(successes: dict[int, bool]) -> list[dict]:
+        return [{"seed": seed, "success": success} for seed, success in successes.items()]
+
+    found = difference(
+        rows({0: True, 1: True, 2: False, 7: True}), rows({0: True, 1: False, 2: False, 9: False})
+    )
+    assert (found["pairs"], found["only_here"], found["only_baseline"]) == (3, 1, 0)
+    assert found["success"] == pytest.approx(1 / 3)
+    assert found["success_interval_95"] == tango(1, 0, 3)
+
+
+def test_there_is_no_difference_without_a_common_seed():
+    assert difference([{"seed": 1, "success": True}], [{"seed": 2, "success": True}]) is None
+
+
 @pytest.mark.parametrize(("successes", "trials"), [(1, 0), (3, 2), (-1, 5)])
 def test_wilson_refuses_impossible_counts(successes: int, trials: int):
     with pytest.raises(ValueError, match="found"):
@@ -61,9 +119,26 @@ def test_variant_reads_lists_and_numbers():
     assert variant.settings == {"timesteps": (75, 25), "action_steps": 4}
 
 
-@pytest.mark.parametrize("text", ["euler", "step:speed=2", "step:entry_timestep=high"])
+def test_variant_names_a_checkpoint_by_its_folder_alone():
+    variant = parse_variant("step@somewhere/pp_official:entry_timestep=50")
+    assert variant.label == "step@pp_official:entry_timestep=50"
+    assert (variant.method, variant.checkpoint) == ("step", Path("somewhere/pp_official"))
+
+
+def test_two_checkpoints_of_one_name_are_refused():
+    variants = [parse_variant("step@a/policy"), parse_variant("step@b/policy")]
+    with pytest.raises(ConfigError, match="different names"):
+        checkpoint_folders(variants, Path("c"))
+
+
+def test_a_variant_is_its_own_baseline_only_if_it_is_run(checkpoint: Path, tmp_path: Path):
+    with pytest.raises(ConfigError, match="baseline"):
+        evaluate("pick_place", checkpoint, ["predictor"], 1, tmp_path / "r.json", baseline="ddim")
+
+
+@pytest.mark.parametrize("text", ["step@", "euler", "step:speed=2", "step:entry_timestep=high"])
 def test_variant_names_what_it_refuses(text: str):
-    with pytest.raises(ConfigError, match=r"euler|speed|high"):
+    with pytest.raises(ConfigError, match=r"euler|speed|high|FOLDER"):
         parse_variant(text)
 
 
@@ -88,17 +163,88 @@ def test_rollout_stops_at_its_tick_limit_and_counts_evaluations(checkpoint: Path
     assert (result.success, result.ticks, result.cycles, result.nfe_per_cycle) == (False, 16, 2, 3.0)
 
 
-def test_evaluate_resumes_from_the_episodes_in_its_file(checkpoint: Path, tmp_path: Path, monkeypatch):
-    out = tmp_path / "result.json"
+ROW = {
+    "seed": 0,
+    "success": True,
+    "ticks": 9,
+    "cycles": 2,
+    "nfe_per_cycle": 2.0,
+    "policy_ms": 1.0,
+    "stalls": 0,
+    "jerk": 0.0,
+}
+"""As written before rows had a commit of their own."""
+
+
+def earlier_file(checkpoint: Path, path: Path, **entry: object) -> Path:
     run = {"task": "pick_place", "checkpoint": checkpoint.name, "engine": "torch", "servo": "sts3215"}
-    row = {"seed": 0, "success": True, "ticks": 9, "cycles": 2, "nfe_per_cycle": 2.0, "policy_ms": 1.0}
-    row |= {"stalls": 0, "jerk": 0.0}
-    summary = summarise([row])
-    methods = {"predictor": {"summary": summary, "episodes": [row]}}
-    out.write_text(json.dumps({**run, "commit": "earlier", "methods": methods}))
+    methods = {"predictor": {"summary": {}, "episodes": [ROW], **entry}}
+    path.write_text(json.dumps({**run, "commit": "earlier", "methods": methods}))
+    return path
+
+
+def test_evaluate_resumes_from_the_episodes_in_its_file(checkpoint: Path, tmp_path: Path):
+    out = earlier_file(checkpoint, tmp_path / "result.json")
     results = evaluate("pick_place", checkpoint, ["predictor"], episodes=1, out=out, engine="torch")
-    assert results["methods"]["predictor"]["episodes"] == [row]
+    assert results["methods"]["predictor"]["episodes"] == [{"commit": "earlier"} | ROW]
     assert json.loads(out.read_text())["commit"] == "earlier"
+
+
+def test_evaluate_refuses_rows_that_were_run_with_other_settings(checkpoint: Path, tmp_path: Path):
+    out = earlier_file(checkpoint, tmp_path / "result.json", in_force={"entry_timestep": 3})
+    with pytest.raises(ConfigError, match="entry_timestep"):
+        evaluate("pick_place", checkpoint, ["predictor"], episodes=1, out=out, engine="torch")
+
+
+def test_evaluate_refuses_a_checkpoint_that_has_changed_since(checkpoint: Path, tmp_path: Path):
+    out = earlier_file(checkpoint, tmp_path / "result.json")
+    content = json.loads(out.read_text())
+    content["checkpoints"] = {checkpoint.name: {"weights": "others", "denoiser": None}}
+    out.write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match=f"checkpoint {checkpoint.name}"):
+        evaluate("pick_place", checkpoint, ["predictor"], episodes=1, out=out, engine="torch")
+
+
+def test_a_resumed_run_keeps_the_commit_of_every_row_and_compares_on_the_same_seeds(
+    checkpoint: Path, tmp_path: Path
+):
+    out = tmp_path / "result.json"
+    other = tmp_path / "other_predictor"
+    shutil.copytree(checkpoint, other)
+
+    def run(methods: list[str], episodes: int, agreement: int) -> dict:
+        return evaluate(
+            "pick_place",
+            checkpoint,
+            methods,
+            episodes=episodes,
+            out=out,
+            workers=1,
+            engine="torch",
+            seed=20_000,
+            baseline="ddim:num_inference_steps=1",
+            agreement=agreement,
+            max_ticks=16,
+        )
+
+    few = "ddim:num_inference_steps=1"
+    first = run([few], 1, 0)
+    first["methods"][few]["episodes"][0]["commit"] = "earlier"
+    write_json(out, first)
+    results = run([few, f"step@{other}:cold_start_steps=1"], 2, 1)
+    warm = results["methods"]["step@other_predictor:cold_start_steps=1"]
+    commits = [row["commit"] for row in results["methods"][few]["episodes"]]
+    assert commits[0] == "earlier" != commits[1]
+    assert warm["checkpoint"] == "other_predictor"
+    assert warm["in_force"]["cold_start_steps"] == 1
+    assert warm["summary"]["difference"]["pairs"] == 2
+    assert [row["nfe_total"] for row in warm["episodes"]] == [3, 3]
+    assert warm["summary"]["nfe_per_action"] == pytest.approx(6 / 32)
+    assert warm["summary"]["chunk_distance"] >= warm["summary"]["chunk_nearest"] > 0
+    assert results["floor_summary"]["chunk_distance"] > 0
+    prints = {name: found["denoiser"] for name, found in results["checkpoints"].items()}
+    assert prints["other_predictor"] == prints[checkpoint.name]
+    assert read_run(out)["methods"].keys() == results["methods"].keys()
 
 
 def test_evaluate_refuses_a_file_of_another_run(checkpoint: Path, tmp_path: Path):

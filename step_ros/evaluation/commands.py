@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import multiprocessing
+import time
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from step_ros.evaluation.agreement import compare_with_ddpm
 from step_ros.evaluation.provenance import provenance
 from step_ros.evaluation.rollout import EpisodeResult, run_episode
-from step_ros.evaluation.statistics import wilson
-from step_ros.evaluation.variants import Variant, parse_variant
+from step_ros.evaluation.runs import RunFile, fingerprint
+from step_ros.evaluation.variants import Variant, checkpoint_folders, parse_variant
 from step_ros.policy.errors import ConfigError
 from step_ros.policy.policy import Policy, load_policy
 from step_ros.sim.environment import Environment
 from step_ros.sim.environments import open_environment
 
 SAVE_EVERY = 10
+DDPM = Variant("ddpm", "ddpm", {})
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One episode of one variant, as a worker process is told of it."""
+
+    variant: Variant
+    seed: int
+    checkpoint: str
+    run: dict
+    threads: int
 
 
 def evaluate(
@@ -38,95 +50,139 @@ def evaluate(
     servo: str = "sts3215",
     threads: int = 1,
     precision: str = "fp32",
+    baseline: str | None = None,
+    agreement: int = 0,
+    max_ticks: int | None = None,
+    max_minutes: float | None = None,
 ) -> dict:
     """Run every variant from the seeds `seed ... seed + episodes - 1`; returns what is written to `out`.
 
     Episodes that `out` already holds for the same task, checkpoint, engine, precision and servo are not run
     again.
 
+    Args:
+        baseline: the variant that differences are taken to; by default `ddpm`, where it is among them.
+        agreement: compare chunks with DDPM's on the observations of so many episodes, the first of the run.
+        max_ticks: ends episodes earlier than the task does.
+        max_minutes: stop after so long; what has been run is kept, and the next call goes on.
+
     Raises:
         CheckpointError, ConfigError: a checkpoint, method or setting that cannot be used.
     """
     variants = [parse_variant(text) for text in methods]
-    for variant in variants:
-        load_policy(checkpoint, variant.method, engine="torch", **variant.settings)
-    # The folder's name and not its path: results are published, and paths belong to one machine.
+    folders = checkpoint_folders(variants, checkpoint)
     run = {
         "task": task,
         "checkpoint": checkpoint.resolve().name,
         "engine": engine,
         "precision": precision,
         "servo": servo,
+        "max_ticks": max_ticks,
     }
-    done = _earlier_episodes(out, run)
+    described = {variant.label: _described(variant, checkpoint) for variant in variants}
+    file = RunFile(out, run, {name: fingerprint(path) for name, path in folders.items()}, described)
+    file.read()
+    baseline = _baseline(baseline, file.methods)
+
+    def job(variant: Variant, episode_seed: int) -> Job:
+        return Job(variant, episode_seed, str(variant.checkpoint or checkpoint), run, threads)
+
     jobs = [
-        (variant, episode_seed)
+        job(variant, episode_seed)
         for variant in variants
         for episode_seed in range(seed, seed + episodes)
-        if episode_seed not in done.setdefault(variant.label, {})
+        if episode_seed not in file.episodes.setdefault(variant.label, {})
     ]
-    # With nothing to run, the file keeps saying where its rows come from.
-    results: dict = {} if jobs else json.loads(out.read_text())
-    for finished, (label, result) in enumerate(_run(jobs, run, checkpoint, workers, threads), start=1):
-        done[label][result.seed] = dataclasses.asdict(result)
-        if finished % SAVE_EVERY == 0 or finished == len(jobs):
-            results = _write(out, run, variants, done)
+    compared = _uncompared(file, variants, range(seed, seed + min(agreement, episodes)))
+    if jobs or compared:
+        # With nothing to run, the file keeps saying where its rows come from.
+        file.head = provenance()
+    file.head["observations"] = _observations(checkpoint)
+    deadline = time.monotonic() + 60 * max_minutes if max_minutes else float("inf")
+    commit = {"commit": file.head.get("commit")}
+    for finished, (label, result) in enumerate(_run(jobs, workers), start=1):
+        file.episodes[label][result.seed] = dataclasses.asdict(result) | commit
+        if finished % SAVE_EVERY == 0:
+            file.write(baseline)
+        if time.monotonic() > deadline:
+            break
+    for episode_seed, lacking in compared.items():
+        if time.monotonic() > deadline:
+            break
+        floor, rows = compare_with_ddpm(
+            _world(task, servo),
+            partial(_policy_for, job(DDPM, episode_seed)),
+            [(variant.label, partial(_policy_for, job(variant, episode_seed))) for variant in lacking],
+            episode_seed,
+            max_ticks,
+        )
+        file.floor[episode_seed] = floor | commit
+        for label, row in rows.items():
+            file.agreement.setdefault(label, {})[episode_seed] = row | commit
+        file.write(baseline)
+    results = file.write(baseline)
     _print(results)
     return results
 
 
-def summarise(rows: Sequence[dict]) -> dict:
-    """Success with its Wilson interval, and medians over episodes."""
-    successes = sum(row["success"] for row in rows)
+def _described(variant: Variant, checkpoint: Path) -> dict:
+    """What is stored of a variant: everything that was in force, given or default."""
+    folder = variant.checkpoint or checkpoint
+    policy = load_policy(folder, variant.method, engine="torch", **variant.settings)
     return {
-        "episodes": len(rows),
-        "successes": successes,
-        "success_rate": successes / len(rows),
-        "success_interval_95": wilson(successes, len(rows)),
-        "mean_score": float(np.mean([row.get("score", row["success"]) for row in rows])),
-        "mean_ticks": float(np.mean([row["ticks"] for row in rows])),
-        "nfe_per_cycle": float(np.mean([row["nfe_per_cycle"] for row in rows])),
-        "policy_ms_median": float(np.median([row["policy_ms"] for row in rows])),
-        "stalls_per_episode": float(np.mean([row["stalls"] for row in rows])),
-        "jerk": float(np.mean([row["jerk"] for row in rows])),
-        **_summarise_ways(rows),
+        "method": variant.method,
+        "checkpoint": folder.resolve().name,
+        "settings": variant.settings,
+        "in_force": dataclasses.asdict(policy.settings),
     }
 
 
-def _summarise_ways(rows: Sequence[dict]) -> dict:
-    """How the tasks with several ways were done; empty where no way can be told."""
-    told = [row for row in rows if row.get("mode")]
-    if not told:
-        return {}
-    modes = [row["mode"] for row in told]
-    return {
-        "mode_share": {mode: modes.count(mode) / len(modes) for mode in sorted(set(modes))},
-        "indecision_per_episode": float(np.mean([row["indecision"] for row in told])),
-        "mode_switches_per_episode": float(np.mean([row["mode_switches"] for row in told])),
+def _observations(checkpoint: Path) -> str:
+    config = load_policy(checkpoint, "ddim", engine="torch").config
+    return "images" if config.image_names else "states"
+
+
+def _baseline(asked: str | None, known: dict[str, dict]) -> str | None:
+    if asked is None:
+        return DDPM.label if DDPM.label in known else None
+    label = parse_variant(asked).label
+    if label not in known:
+        raise ConfigError("baseline", asked, "one of the methods: " + ", ".join(known))
+    return label
+
+
+def _uncompared(file: RunFile, variants: Sequence[Variant], seeds: range) -> dict[int, list[Variant]]:
+    """The variants without a row of agreement, by episode; episodes that all have been in are left out."""
+    lacking = {
+        seed: [v for v in variants if v.label != DDPM.label and seed not in file.agreement.get(v.label, {})]
+        for seed in seeds
     }
+    return {seed: without for seed, without in lacking.items() if without or seed not in file.floor}
 
 
-def _run(
-    jobs: list[tuple[Variant, int]], run: dict, checkpoint: Path, workers: int, threads: int
-) -> Iterable[tuple[str, EpisodeResult]]:
+def _run(jobs: list[Job], workers: int) -> Iterable[tuple[str, EpisodeResult]]:
     if not jobs:
         return
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    arguments = [(variant, episode_seed, run, str(checkpoint), threads) for variant, episode_seed in jobs]
     with Progress(*columns) as progress, multiprocessing.get_context("spawn").Pool(workers) as pool:
         bar = progress.add_task("eval", total=len(jobs))
-        for label, result in pool.imap_unordered(_episode, arguments):
+        for label, result in pool.imap_unordered(_episode, jobs):
             progress.update(bar, advance=1, description=label)
             yield label, result
 
 
-def _episode(arguments: tuple[Variant, int, dict, str, int]) -> tuple[str, EpisodeResult]:
-    variant, episode_seed, run, checkpoint, threads = arguments
-    world = _world(run["task"], run["servo"])
-    policy = _policy(checkpoint, run["engine"], run["precision"], threads)
-    policy.update(variant.method, **{**dataclasses.asdict(policy.config.settings()), **variant.settings})
+def _episode(job: Job) -> tuple[str, EpisodeResult]:
+    world = _world(job.run["task"], job.run["servo"])
+    return job.variant.label, run_episode(world, _policy_for(job), job.seed, job.run["max_ticks"])
+
+
+def _policy_for(job: Job) -> Policy:
+    """The policy with the job's variant in force, compiled."""
+    policy = _policy(job.checkpoint, job.run["engine"], job.run["precision"], job.threads)
+    settings = {**dataclasses.asdict(policy.config.settings()), **job.variant.settings}
+    policy.update(job.variant.method, **settings)
     policy.warm_up()
-    return variant.label, run_episode(world, policy, episode_seed)
+    return policy
 
 
 @cache
@@ -139,41 +195,17 @@ def _policy(checkpoint: str, engine: str, precision: str, threads: int) -> Polic
     return load_policy(checkpoint, method="ddim", engine=engine, precision=precision, threads=threads)
 
 
-def _earlier_episodes(out: Path, run: dict) -> dict[str, dict[int, dict]]:
-    if not out.exists():
-        return {}
-    try:
-        # Files from before there was a choice of precision do not name it.
-        earlier = {"precision": "fp32", **json.loads(out.read_text())}
-        found = {name: earlier[name] for name in run}
-        rows = {label: entry["episodes"] for label, entry in earlier["methods"].items()}
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ConfigError("content", repr(error), "the result of an earlier `step-ros eval`", out) from None
-    if found != run:
-        raise ConfigError("run", found, f"{run}; choose another file", out)
-    return {label: {row["seed"]: row for row in episodes} for label, episodes in rows.items()}
-
-
-def _write(out: Path, run: dict, variants: Sequence[Variant], done: dict[str, dict[int, dict]]) -> dict:
-    settings = {
-        variant.label: {"method": variant.method, "settings": variant.settings} for variant in variants
-    }
-    methods = {}
-    for label, by_seed in done.items():
-        rows = [by_seed[episode_seed] for episode_seed in sorted(by_seed)]
-        if rows:
-            methods[label] = {**settings.get(label, {}), "summary": summarise(rows), "episodes": rows}
-    results = {**run, **provenance(), "methods": methods}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_suffix(".part")
-    part.write_text(json.dumps(results, indent=1) + "\n")
-    part.replace(out)
-    return results
-
-
 def _print(results: dict) -> None:
     table = Table(
-        "method", "success", "95 % interval", "ticks", "NFE", "ms a chunk", "jerk", title=results["task"]
+        "method",
+        "success",
+        "95 % interval",
+        f"minus {results['baseline']}" if results["baseline"] else "difference",
+        "ticks",
+        "NFE",
+        "ms a chunk",
+        "to DDPM",
+        title=results["task"],
     )
     for label, entry in results["methods"].items():
         summary = entry["summary"]
@@ -182,9 +214,17 @@ def _print(results: dict) -> None:
             label,
             f"{summary['successes']}/{summary['episodes']}",
             f"{100 * low:.0f} to {100 * high:.0f} %",
+            _difference(summary.get("difference")),
             f"{summary['mean_ticks']:.0f}",
             f"{summary['nfe_per_cycle']:.1f}",
             f"{summary['policy_ms_median']:.1f}",
-            f"{summary['jerk']:.4f}",
+            f"{summary['chunk_distance']:.3f}" if "chunk_distance" in summary else "",
         )
     Console().print(table)
+
+
+def _difference(found: dict | None) -> str:
+    if not found:
+        return ""
+    low, high = found["success_interval_95"]
+    return f"{100 * found['success']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
