@@ -7,6 +7,7 @@ import torch
 
 from step_ros.policy.config import EncoderConfig, PolicyConfig, PredictorConfig
 from step_ros.policy.graphs import Graph
+from step_ros.policy.methods import METHODS
 from step_ros.policy.networks import PolicyNetworks, build_networks
 
 STATE = "observation.state"
@@ -30,6 +31,14 @@ def tiny_config(**changes: object) -> PolicyConfig:
         "predictor": PredictorConfig(width=16, blocks=1, heads=2, feedforward=32),
     }
     return PolicyConfig(**{**values, **changes})
+
+
+def tiny_config_for(method: str, **changes: object) -> PolicyConfig:
+    """The same with a predictor of the kind that a method uses."""
+    kinds = METHODS[method].predictors or ("past",)
+    variant = "official" if kinds[0] == "leaked" else "paper"
+    size = PredictorConfig(variant, width=16, blocks=1, heads=2, feedforward=32, kind=kinds[0], latent=4)
+    return tiny_config(predictor=size, **changes)
 
 
 def tiny_networks(config: PolicyConfig | None = None, seed: int = 0) -> PolicyNetworks:

@@ -133,3 +133,36 @@ def test_numpy_and_torch_give_the_same_numbers(name: str) -> None:
     tensor, _ = walk(network, start, levels, torch.from_numpy(table), fresh)
     assert isinstance(array, np.ndarray) and array.dtype == np.float32
     np.testing.assert_allclose(array, tensor.numpy(), atol=1e-6)
+
+
+def test_the_adjacent_posterior_is_that_of_a_library_that_does_not_look_at_the_list() -> None:
+    """diffusers without `set_timesteps` steps from t to t - 1, as its versions up to 0.11 always did."""
+    scheduler, levels = DDPMScheduler(**COMMON, clip_sample=True), (40, 25, 7, 3, 0)
+    generator = torch.Generator().manual_seed(0)
+    expected = torch.randn(SHAPE, generator=torch.Generator().manual_seed(1))
+    for level, sample in zip(levels, visited("ddpm_adjacent", levels, expected), strict=True):
+        output = network(expected, level)
+        expected = scheduler.step(output, level, expected, generator=generator).prev_sample
+        torch.testing.assert_close(sample, expected, atol=2e-4, rtol=1e-3)
+
+
+def test_without_gaps_the_adjacent_posterior_is_the_lists() -> None:
+    levels = tuple(range(99, -1, -1))
+    tables = [solver_table(name, SCHEDULE, levels, "epsilon") for name in ("ddpm", "ddpm_adjacent")]
+    np.testing.assert_array_equal(*tables)
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "sample"])
+@pytest.mark.parametrize("steps", [1, 2, 4, 10, 20])
+def test_unclipped_dpm_solver_is_the_librarys_default(steps: int, kind: str) -> None:
+    scheduler = DPMSolverMultistepScheduler(**COMMON, prediction_type=kind)
+    scheduler.set_timesteps(steps)
+    levels = SCHEDULE.timesteps(steps, "linspace")
+    assert scheduler.timesteps.tolist() == list(levels)
+    start = torch.randn(SHAPE, generator=torch.Generator().manual_seed(1))
+    table = torch.from_numpy(solver_table("dpmsolver++", SCHEDULE, levels, kind, limit=None))
+    found, _ = walk(network, start, levels, table, [0.0] * steps)
+    expected = start
+    for level in scheduler.timesteps:
+        expected = scheduler.step(network(expected, int(level)), level, expected).prev_sample
+    torch.testing.assert_close(found, expected, atol=2e-3, rtol=2e-3)

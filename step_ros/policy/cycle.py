@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import dataclasses
 
 import numpy as np
 from numpy.typing import NDArray
 
+from step_ros.policy.stall import StallState
 
-class Latent(NamedTuple):
-    """A partly denoised chunk (Tp, A), normalised, as it was at a noise level."""
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Latent:
+    """A partly denoised chunk (Tp, A), normalised, as it was at a noise level.
+
+    Its first `own` elements are those that were denoised; the others were put there to move it on in time.
+    """
 
     level: int
     chunk: NDArray
+    own: int
 
 
 class CycleState:
@@ -25,7 +32,8 @@ class CycleState:
         executed: the last executed chunks, at most two, each (n, A) in normalised units, oldest first.
         chunk: the last chunk (Tp, A), normalised, or None before the first.
         latents: what the method of the last cycle kept of its reverse process.
-        still_cycles: cycles in a row that the stall rule found still.
+        measured: (A,) where the joints of the actions are now, in data units; None where that is not known.
+        stall: what the stall rule keeps.
     """
 
     def __init__(self, history_steps: int, action_dim: int) -> None:
@@ -39,7 +47,8 @@ class CycleState:
         self.executed: tuple[NDArray, ...] = ()
         self.chunk: NDArray | None = None
         self.latents: tuple[Latent, ...] = ()
-        self.still_cycles = 0
+        self.measured: NDArray | None = None
+        self.stall = StallState()
 
     @property
     def history_mask(self) -> NDArray:
@@ -61,7 +70,7 @@ class CycleState:
         self,
         commanded: NDArray,
         executed: NDArray,
-        still_cycles: int,
+        stall: StallState,
         chunk: NDArray,
         latents: tuple[Latent, ...],
     ) -> None:
@@ -70,5 +79,5 @@ class CycleState:
         self.cycles += 1
         self.commanded = np.concatenate((self.commanded, commanded))[-self._shape[0] :]
         self.executed = (*self.executed[-1:], executed)
-        self.still_cycles = still_cycles
+        self.stall = stall
         self.chunk, self.latents = chunk, latents

@@ -11,6 +11,9 @@ from step_ros.policy.validation import check_fields, setting
 SPACINGS = ("leading", "trailing", "linspace")
 WARM_STARTS = ("matched", "paper")
 SOLVERS = ("ddim", "ddpm", "dpmsolver++")
+STALL_SOURCES = ("action", "motion", "both")
+STALL_RESPONSES = ("noise", "push")
+POSTERIORS = ("adjacent", "list")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +59,56 @@ class Settings:
         high=2.0,
     )
     stall_patience: int = setting(1, "still cycles in a row before the perturbation sets in", low=1, high=100)
+    stall_source: str = setting(
+        "action",
+        "what counts as still; action: commands that do not change (Eq. 14); motion: joints that are told to "
+        "move and do not; both: only when both say so",
+        choices=STALL_SOURCES,
+    )
+    stall_min_motion: float = setting(
+        0.08,
+        "distance from the joints to their commands from which on they are told to move (Euclidean over the "
+        "watched joints), normalised units",
+        low=0.0,
+        high=2.0,
+    )
+    stall_progress: float = setting(
+        0.5, "share of the motion they are told to make below which joints do not move", low=0.0, high=1.0
+    )
+    stall_exempt: str = setting(
+        "gripper", "names of actions whose joints may stand still when told to move, with spaces between"
+    )
+    stall_response: str = setting(
+        "noise",
+        "what is done while stalled; noise: sigma_scale A + sigma_stall e (Eq. 14); push: the missing motion "
+        "is added to the chunk, more with every cycle",
+        choices=STALL_RESPONSES,
+    )
+    push_gain: float = setting(
+        0.5, "share of the missing motion that is added to the push in a stalled cycle", low=0.0, high=2.0
+    )
+    push_limit: float = setting(0.3, "largest push of a joint, normalised units", low=0.0, high=1.0)
+    rti_posterior: str = setting(
+        "adjacent",
+        "rti: DDPM's step to the next lower level, as its authors' library did, or to the list's successor",
+        choices=POSTERIORS,
+    )
+    falcon_threshold: float = setting(
+        0.1,
+        "falcon: RMS distance to the last chunk below which a latent is accepted, normalised units",
+        low=0.0,
+        high=2.0,
+    )
+    falcon_exploration: float = setting(
+        0.1, "falcon: probability of a start from noise all the same", low=0.0, high=1.0
+    )
+    falcon_min_level: int = setting(
+        5, "falcon: lowest noise level from which latents are kept", low=0, high=999
+    )
+    falcon_memory: int = setting(8, "falcon: most latents that are kept and evaluated", low=1, high=200)
+    falcon_temperature: float = setting(
+        0.1, "falcon: how little cleaner latents are preferred among the accepted", low=0.001, high=100.0
+    )
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -45,6 +45,12 @@ class _Levels:
     def __init__(self, schedule: NoiseSchedule, timesteps: Sequence[int], prediction_type: str) -> None:
         self.signal = [float(schedule.signal[level]) for level in timesteps] + [1.0]
         self.noise = [float(schedule.noise[level]) for level in timesteps] + [0.0]
+        below = [level - 1 for level in timesteps]
+        self.below = [
+            (float(schedule.signal[level]), float(schedule.noise[level])) if level >= 0 else (1.0, 0.0)
+            for level in below
+        ]
+        """signal and noise one level below each, whatever the list's successor is"""
         self.predicts_noise = prediction_type == "epsilon"
 
     def __len__(self) -> int:
@@ -73,26 +79,39 @@ def _ddim(levels: _Levels) -> list[Step]:
 
 
 def _ddpm(levels: _Levels) -> list[Step]:
-    """Ancestral sampling with the posterior between list neighbours and the smaller fixed variance.
+    """Ancestral sampling with the posterior between list neighbours and the smaller fixed variance."""
+    steps = [
+        _posterior(levels, index, levels.signal[index + 1], levels.noise[index + 1])
+        for index in range(len(levels) - 1)
+    ]
+    return [*steps, Step(*levels.clean(-2))]
+
+
+def _ddpm_adjacent(levels: _Levels) -> list[Step]:
+    """The posterior of one level down at every step, even where the list skips levels.
+
+    So it was in diffusers up to 0.11, and RTI-DP's lists were chosen with it: after a step the sample is
+    noisier than the level it is taken for. Lists without gaps give the same as `ddpm`.
+    """
+    steps = [_posterior(levels, index, *levels.below[index]) for index in range(len(levels) - 1)]
+    return [*steps, Step(*levels.clean(-2))]
+
+
+def _posterior(levels: _Levels, index: int, next_signal: float, next_noise: float) -> Step:
+    """DDPM's step from a list's level to any lower one.
 
     Beta is what is left of 1 in single precision, 1e-3 off at the lowest levels: so it is in diffusers, whose
     samples these are to be.
     """
-    steps = []
-    for index in range(len(levels) - 1):
-        signal, noise = levels.signal[index], levels.noise[index]
-        next_signal, next_noise = levels.signal[index + 1], levels.noise[index + 1]
-        alpha = np.float32(signal**2) / np.float32(next_signal**2)
-        beta = np.float32(1.0) - alpha
-        steps.append(
-            Step(
-                *levels.clean(index),
-                sample=math.sqrt(alpha) * next_noise**2 / noise**2,
-                clean=next_signal * beta / noise**2,
-                fresh=math.sqrt(beta) * next_noise / noise,
-            )
-        )
-    return [*steps, Step(*levels.clean(-2))]
+    signal, noise = levels.signal[index], levels.noise[index]
+    alpha = np.float32(signal**2) / np.float32(next_signal**2)
+    beta = np.float32(1.0) - alpha
+    return Step(
+        *levels.clean(index),
+        sample=math.sqrt(alpha) * next_noise**2 / noise**2,
+        clean=next_signal * beta / noise**2,
+        fresh=math.sqrt(beta) * next_noise / noise,
+    )
 
 
 def _dpm_solver_plus_plus(levels: _Levels) -> list[Step]:
@@ -118,6 +137,7 @@ def _dpm_solver_plus_plus(levels: _Levels) -> list[Step]:
 SOLVERS: dict[str, Callable[[_Levels], list[Step]]] = {
     "ddim": _ddim,
     "ddpm": _ddpm,
+    "ddpm_adjacent": _ddpm_adjacent,
     "dpmsolver++": _dpm_solver_plus_plus,
 }
 

@@ -4,14 +4,26 @@ from step_ros.policy.config import PolicyConfig
 from step_ros.policy.methods.base import Method, Proposal
 from step_ros.policy.methods.ddim import DDIMMethod
 from step_ros.policy.methods.ddpm import DDPMMethod
+from step_ros.policy.methods.dpmsolver_defaults import DPMSolverDefaults
+from step_ros.policy.methods.falcon import FalconMethod
 from step_ros.policy.methods.native import NativeMethod
 from step_ros.policy.methods.predictor_only import PredictorOnly
+from step_ros.policy.methods.rti import RTIMethod
+from step_ros.policy.methods.shifted import ShiftedMethod
+from step_ros.policy.methods.spatial_prior import SpatialPriorMethod
 from step_ros.policy.methods.step import StepMethod
+from step_ros.policy.methods.step_official import StepOfficialMethod
 
 METHODS: dict[str, type[Method]] = {
     "step": StepMethod,
     "ddpm": DDPMMethod,
     "ddim": DDIMMethod,
+    "dpmsolver_defaults": DPMSolverDefaults,
+    "step_official": StepOfficialMethod,
+    "spatial_prior": SpatialPriorMethod,
+    "shifted": ShiftedMethod,
+    "rti": RTIMethod,
+    "falcon": FalconMethod,
     "predictor": PredictorOnly,
     "native": NativeMethod,
 }

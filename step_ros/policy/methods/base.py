@@ -41,7 +41,8 @@ class Proposal:
     cold: bool = False
     stalled: bool = False
     stall_distance: float | None = None
-    still_cycles: int = 0
+    stall_progress: float | None = None
+    stall: StallState = StallState()
     timesteps: tuple[int, ...] = ()
     latents: tuple[Latent, ...] = ()
     milliseconds: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -55,10 +56,12 @@ class Method(ABC):
     Attributes:
         predictors: kinds of predictor that it can use, one of which it needs; none: it needs no predictor.
         carries: what it takes from earlier cycles, in words; empty for nothing.
+        clips: whether clean-sample estimates are clipped as the checkpoint asks.
     """
 
     predictors: ClassVar[tuple[str, ...]] = ()
     carries: ClassVar[str] = ""
+    clips: ClassVar[bool] = True
 
     def __init__(self, config: PolicyConfig, networks: FusibleNetworks, normalizer: Normalizer) -> None:
         self.config = config
@@ -131,7 +134,7 @@ class Method(ABC):
         self, features: NDArray, cycle: CycleState, generator: torch.Generator
     ) -> tuple[NDArray, dict[str, float]]:
         """The predictor's chunk (1, Tp, A) for what `cycle` holds, and milliseconds by part."""
-        networks = _Watched(self.networks)
+        networks = Watched(self.networks)
         chunk = networks.predict(*self.told(cycle, generator), features)
         return chunk, {"predict": networks.predicting}
 
@@ -150,14 +153,12 @@ class Method(ABC):
         *start: NDArray,
     ) -> tuple[NDArray, dict[str, float]]:
         began = time.perf_counter()
-        table = solver_table(
-            solver, self.schedule, levels, self.config.prediction_type, self.config.clip_sample
-        )
-        noise = self._noise(len(levels), draws_noise(table), generator)
+        table = self.table(levels, solver)
+        noise = self.noise(table, generator)
         inputs = (features, noise, np.array(levels)[:, None], table, *start)
         fused = self.networks.fused(program)
         if fused is None:
-            networks = _Watched(self.networks)
+            networks = Watched(self.networks)
             chunk, *_ = algorithm(networks, *inputs)
             predicting = networks.predicting
         else:
@@ -170,16 +171,21 @@ class Method(ABC):
         spent = (time.perf_counter() - began) * 1e3
         return chunk, {"predict": predicting, "denoise": spent - predicting}
 
-    def _noise(self, steps: int, every_step: bool, generator: torch.Generator) -> NDArray:
+    def table(self, levels: tuple[int, ...], solver: str) -> NDArray:
+        """The solver's steps (K, 8) along these levels, for this checkpoint's denoiser."""
+        limit = self.config.clip_sample if self.clips else None
+        return solver_table(solver, self.schedule, levels, self.config.prediction_type, limit)
+
+    def noise(self, table: NDArray, generator: torch.Generator) -> NDArray:
         """Unit noise (K, 1, Tp, A): the start's, then zeros or what is added after each step but the last."""
-        shape = (1, self.config.horizon, self.config.action_dim)
-        drawn = [torch.randn(shape, generator=generator) for _ in range(steps if every_step else 1)]
+        steps, shape = len(table), (1, self.config.horizon, self.config.action_dim)
+        drawn = [torch.randn(shape, generator=generator) for _ in range(steps if draws_noise(table) else 1)]
         noise = np.zeros((steps, *shape), np.float32)
         noise[: len(drawn)] = torch.stack(drawn).numpy()
         return noise
 
 
-class _Watched:
+class Watched:
     """The networks, call by call, with a check of every output; `predicting` is the predictor's time, ms."""
 
     def __init__(self, networks: Networks) -> None:
