@@ -220,6 +220,11 @@ class PolicyConfig:
         return tuple(name for name in (STATE, ENVIRONMENT_STATE) if name in self.input_features)
 
     @property
+    def observes_joints(self) -> bool:
+        """Whether the robot's own state is where the joints are that the actions command, one for one."""
+        return self.input_features.get(STATE) == (self.action_dim,)
+
+    @property
     def history_shape(self) -> tuple[int, int]:
         """What the predictor is told beside the observation, by its kind: (Ta, A) past commands, (Tp, A) the
         last chunk, (1, L) a latent sample."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from step_ros.policy.affine import AffineMap
 from step_ros.policy.checkpoint import load_checkpoint
 from step_ros.policy.compiled import CompiledNetworks
-from step_ros.policy.config import ACTION, PolicyConfig
+from step_ros.policy.config import ACTION, STATE, PolicyConfig
 from step_ros.policy.cycle import CycleState
 from step_ros.policy.engine import make_engine
 from step_ros.policy.errors import ConfigError
@@ -46,6 +46,8 @@ class Plan:
         method: name of the method.
         milliseconds: wall time of `encode`, `predict`, `denoise`, `post` and `total`; a cycle that runs as
             one graph counts its predictor under `denoise`.
+        stall_progress: share of the motion that the last cycle asked for which the joints made; None if not
+            measured.
     """
 
     chunk: NDArray
@@ -58,6 +60,7 @@ class Plan:
     timesteps: tuple[int, ...]
     method: str
     milliseconds: dict[str, float]
+    stall_progress: float | None = None
 
 
 class Policy:
@@ -200,6 +203,7 @@ class Policy:
             inputs = checked_observation(observation, self.config)
             if commanded is not None:
                 self.state.commanded = checked_commands(commanded, self.config)
+            self.state.measured = self._joints(inputs)
             name, settings = self._active
             features = self._encode(inputs)
             encoded = time.perf_counter()
@@ -211,7 +215,7 @@ class Policy:
             self.state.record(
                 chunk[window],
                 proposal.chunk[window].copy(),
-                proposal.still_cycles,
+                proposal.stall,
                 proposal.chunk,
                 proposal.latents,
             )
@@ -226,6 +230,7 @@ class Policy:
                 timesteps=proposal.timesteps,
                 method=name,
                 milliseconds=_spent(began, encoded, planned, proposal.milliseconds),
+                stall_progress=proposal.stall_progress,
             )
 
     def warm_up(self) -> None:
@@ -247,6 +252,10 @@ class Policy:
         }
         parts = feature_parts(self.config, self._normalize, inputs, images)
         return np.concatenate(parts, axis=-1, dtype=np.float32)
+
+    def _joints(self, inputs: Mapping[str, NDArray]) -> NDArray | None:
+        """Where the joints (A,) are, if the policy observes as many as it commands."""
+        return inputs[STATE][0, -1].astype(float) if self.config.observes_joints else None
 
     def _validated(self, method: str, settings: Settings) -> tuple[str, Settings]:
         if method not in self._methods:

@@ -22,6 +22,7 @@ from step_ros.policy.sampling import Networks, sample, warm_sample
 from step_ros.policy.schedule import NoiseSchedule
 from step_ros.policy.settings import Settings
 from step_ros.policy.solvers import draws_noise, solver_table
+from step_ros.policy.stall import StallState
 from step_ros.policy.told import Told, told
 
 
@@ -42,7 +43,7 @@ class Proposal:
     stalled: bool = False
     stall_distance: float | None = None
     stall_progress: float | None = None
-    stall: StallState = StallState()
+    stall: StallState = dataclasses.field(default_factory=StallState)
     timesteps: tuple[int, ...] = ()
     latents: tuple[Latent, ...] = ()
     milliseconds: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -67,7 +68,7 @@ class Method(ABC):
         self.config = config
         self.networks = networks
         self.schedule = NoiseSchedule(config)
-        self._normalize_action = AffineMap(normalizer[ACTION], config.action_dim)
+        self.normalize_action = AffineMap(normalizer[ACTION], config.action_dim)
 
     def check(self, settings: Settings) -> None:
         """Raise ConfigError when these settings cannot be run by this method."""
@@ -140,7 +141,7 @@ class Method(ABC):
 
     def told(self, cycle: CycleState, generator: torch.Generator) -> Told:
         """What the checkpoint's predictor is told in this cycle."""
-        return told(self.config, self._normalize_action, cycle, generator)
+        return told(self.config, self.normalize_action, cycle, generator)
 
     def _run(
         self,
