@@ -14,6 +14,7 @@ from step_ros.policy.errors import ConfigError, OutputError
 from step_ros.policy.graphs import Program
 from step_ros.policy.methods import METHODS, Method, Proposal
 from step_ros.policy.settings import Settings
+from step_ros.policy.stall import StallState
 
 FEATURES = np.zeros((1, 2, 9), np.float32)
 LAST = np.linspace(-0.9, 0.9, 48, dtype=np.float32).reshape(16, 3)
@@ -57,7 +58,7 @@ def running(
     """State in the middle of an episode, on request with a last chunk, half of which was executed."""
     state = CycleState(8, 3)
     state.commanded = np.tile([0.5, 1.0, 0.75], (8, 1))
-    state.executed, state.still_cycles = executed, still_cycles
+    state.executed, state.stall = executed, StallState(still_cycles)
     if last is not None:
         state.chunk, state.executed = last, (last[1:9],)
     return state
@@ -172,7 +173,7 @@ def test_a_moving_arm_is_not_perturbed() -> None:
 def test_patience_counts_still_cycles_across_plans() -> None:
     still = (np.zeros((8, 3)), np.zeros((8, 3)))
     first = plan(make("step"), running(still), stall_patience=2)
-    second = plan(make("step"), running(still, first.still_cycles), stall_patience=2)
+    second = plan(make("step"), running(still, first.stall.still_cycles), stall_patience=2)
     assert (first.stalled, second.stalled) == (False, True)
 
 
