@@ -346,6 +346,7 @@ def test_changed_parameters_are_in_force_from_the_next_cycle(moving: Rig) -> Non
         ("entry_timestep", 100, "at most 99"),
         ("method", "magic", "one of step"),
         ("warm_start", "cold", "matched"),
+        ("stall_source", "velocity", "action, motion, both"),
         ("timesteps", [10, 20], "decreasing"),
         ("camera_timeout", math.inf, "range"),
         ("camera_timeout", math.nan, "range"),
@@ -393,6 +394,15 @@ def shared(checkpoint, ros) -> Iterator[Rig]:
     assert rig.call(ChangeState, "/other_step/change_state", request).success
     yield rig
     rig.close()
+
+
+def test_the_stall_rule_can_be_told_to_watch_the_joints_while_the_node_runs(shared) -> None:
+    for name, value in (("stall_source", "motion"), ("stall_response", "push"), ("stall_exempt", "grip")):
+        assert shared.set(name, value) == (True, "")
+        assert shared.get(name) == value
+        assert shared.node.describe_parameter(name).description
+    assert shared.node._loaded.policy.settings.stall_source == "motion"
+    assert "motion" in shared.node.describe_parameter("stall_source").additional_constraints
 
 
 def test_parameters_carry_descriptions_and_ranges(shared) -> None:

@@ -177,6 +177,8 @@ def _descriptor(name: str) -> ParameterDescriptor:
         descriptor.additional_constraints = (
             f"each from {rule['low']} to {rule['high']}, decreasing; [{_OFF}]: none"
         )
+    elif _HINTS[name] is str:
+        return descriptor
     elif _HINTS[name] is int:
         descriptor.integer_range = [IntegerRange(from_value=rule["low"], to_value=rule["high"])]
     else:
