@@ -12,20 +12,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from step_ros import __version__, cli_bags, cli_lerobot
+from step_ros import __version__, cli_bags, cli_lerobot, cli_results, cli_train
 from step_ros.cli_bags import pairs
+from step_ros.cli_results import Checkpoint, Engine, FirstSeed, Servo, Task, Workers
+from step_ros.cli_train import DatasetRate, Features
 from step_ros.paths import share_path
 from step_ros.sim.catalogue import ARM_TASKS, TASK_NAMES
 
 SHOWN_VERSIONS = ("torch", "diffusers", "openvino", "mujoco", "mink", "numpy", "ros-rclpy", "rosbags")
-COMPARED = [
-    "step",
-    "ddpm",
-    "ddim:num_inference_steps=10",
-    "ddim:timesteps=50/0",
-    "ddim:timesteps=75/25",
-    "predictor",
-]
 
 app = typer.Typer(
     name="step-ros",
@@ -34,31 +28,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
-train_app = typer.Typer(help="Train a policy, or the predictor of a trained policy.", no_args_is_help=True)
-app.add_typer(train_app, name="train")
+app.add_typer(cli_train.app, name="train")
 bench_app = typer.Typer(help="Measure how fast this machine is.", no_args_is_help=True)
 app.add_typer(bench_app, name="bench")
 
-Engine = Annotated[str, typer.Option(help="auto, torch, openvino, onnx, cuda, or onnx:FOLDER.")]
-Task = Annotated[Literal[TASK_NAMES], typer.Option(help="What is to be done.")]
 ArmTask = Annotated[Literal[ARM_TASKS], typer.Option(help="What is to be done.")]
-Servo = Annotated[str, typer.Option(help="Servo model: NAME[:setting=value,...]; see docs/simulation.md.")]
-Checkpoint = Annotated[Path | None, typer.Option(help="Folder of a policy.", show_default="the task's")]
-FirstSeed = Annotated[int, typer.Option(help="Episode k starts from seed + k.")]
-Workers = Annotated[int, typer.Option(min=1, help="Processes that simulate side by side.")]
-BatchSize = Annotated[int, typer.Option(min=1, help="Windows per training step.")]
-LearningRate = Annotated[float, typer.Option(min=0.0, help="Highest learning rate (AdamW).")]
-TrainingSeed = Annotated[int, typer.Option(help="Of weights, batches, noise and the held-out split.")]
-Resume = Annotated[bool, typer.Option(help="Go on where an interrupted run stopped.")]
-MaxMinutes = Annotated[float | None, typer.Option(min=0.0, help="Save and stop after so many minutes.")]
-DatasetRate = Annotated[
-    float | None, typer.Option(min=0.0, help="Frames per second of a zarr or HDF5 dataset that does not say.")
-]
-Features = Annotated[
-    list[str] | None,
-    typer.Option("--feature", help="FEATURE=ARRAY[a:b][,...] of a zarr or HDF5 dataset; may be repeated."),
-]
-Threads = Annotated[int | None, typer.Option(min=1, help="Threads of torch.", show_default="all cores")]
 
 
 def main() -> None:
@@ -139,133 +113,6 @@ def collect(
     )
 
 
-@train_app.command("policy")
-def train_policy(
-    dataset: Annotated[Path, typer.Argument(help="LeRobotDataset, diffusion_policy zarr or robomimic HDF5.")],
-    out: Annotated[Path, typer.Option(help="Folder of the checkpoint.")],
-    encoder_iterations: Annotated[int, typer.Option(min=1, help="Steps of the image encoders.")] = 2000,
-    encoder_lr: LearningRate = 1e-3,
-    iterations: Annotated[int, typer.Option(min=1, help="Steps of the denoiser.")] = 12000,
-    batch_size: BatchSize = 64,
-    lr: LearningRate = 5e-4,
-    seed: TrainingSeed = 0,
-    resume: Resume = True,
-    max_minutes: MaxMinutes = None,
-    down_dims: Annotated[tuple[int, int, int], typer.Option(help="Channels of the U-Net's levels.")] = (
-        64,
-        128,
-        256,
-    ),
-    prediction_type: Annotated[
-        Literal["epsilon", "sample"],
-        typer.Option(help="What the denoiser predicts: noise or the clean chunk."),
-    ] = "epsilon",
-    threads: Threads = None,
-    fps: DatasetRate = None,
-    features: Features = None,
-) -> None:
-    """Train the image encoders, then the denoiser, on a dataset."""
-    from step_ros.training.commands import train_policy
-
-    train_policy(
-        dataset,
-        out,
-        encoder_iterations=encoder_iterations,
-        encoder_lr=encoder_lr,
-        iterations=iterations,
-        batch_size=batch_size,
-        lr=lr,
-        seed=seed,
-        resume=resume,
-        max_minutes=max_minutes,
-        down_dims=down_dims,
-        prediction_type=prediction_type,
-        threads=threads,
-        fps=fps,
-        features=pairs("--feature", features),
-    )
-
-
-@train_app.command("predictor")
-def train_predictor(
-    policy: Annotated[
-        Path | None, typer.Argument(help="Folder of a trained policy; the predictor is added to it.")
-    ] = None,
-    dataset: Annotated[
-        Path | None, typer.Argument(help="The dataset that the policy was trained on.")
-    ] = None,
-    policy_option: Annotated[
-        Path | None, typer.Option("--policy", help="The policy, as an option; LeRobot's folders as well.")
-    ] = None,
-    dataset_option: Annotated[
-        Path | None, typer.Option("--dataset", help="The dataset, as an option.")
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of the policy with predictor.", show_default="the policy's, unless LeRobot's"
-        ),
-    ] = None,
-    units: Annotated[str | None, typer.Option(help=cli_lerobot.UNITS_HELP)] = None,
-    calibration: Annotated[Path | None, typer.Option(help=cli_lerobot.CALIBRATION_HELP)] = None,
-    renamed: Annotated[
-        list[str] | None,
-        typer.Option("--rename", help="POLICY_INPUT=DATASET_FEATURE where names differ; may be repeated."),
-    ] = None,
-    held_out: Annotated[
-        float, typer.Option(min=0.0, max=0.9, help="Share of the episodes that the error is measured on.")
-    ] = 0.05,
-    iterations: Annotated[int, typer.Option(min=1, help="Training steps.")] = 5000,
-    batch_size: BatchSize = 64,
-    lr: LearningRate = 1e-3,
-    seed: TrainingSeed = 0,
-    resume: Resume = True,
-    max_minutes: MaxMinutes = None,
-    threads: Threads = None,
-    time_shift: Annotated[int, typer.Option(min=0, help="Moves the history by up to so many ticks.")] = 4,
-    noise: Annotated[float, typer.Option(min=0.0, help="White noise on the history, normalised.")] = 0.25,
-    offset: Annotated[
-        float, typer.Option(min=0.0, help="Offset per joint of the history, normalised.")
-    ] = 0.15,
-    dropout: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Share of windows without history.")
-    ] = 0.05,
-    fps: DatasetRate = None,
-    features: Features = None,
-) -> None:
-    """Train the predictor of a policy on falsified histories, so that it does not copy them."""
-    from step_ros.lerobot_policies import train_lerobot_predictor
-    from step_ros.training.augmentation import HistoryAugmentation
-
-    train_lerobot_predictor(
-        _given("policy", policy, policy_option),
-        _given("dataset", dataset, dataset_option),
-        out=out,
-        units=units,
-        calibration=calibration,
-        renamed=pairs("--rename", renamed),
-        held_out=held_out,
-        iterations=iterations,
-        batch_size=batch_size,
-        lr=lr,
-        seed=seed,
-        resume=resume,
-        max_minutes=max_minutes,
-        threads=threads,
-        fps=fps,
-        features=pairs("--feature", features),
-        augmentation=HistoryAugmentation(time_shift=time_shift, noise=noise, offset=offset, dropout=dropout),
-    )
-
-
-def _given(name: str, argument: Path | None, option: Path | None) -> Path:
-    """What was given as an argument or as an option, once."""
-    if (argument is None) == (option is None):
-        found = "nothing" if option is None else f"{argument} and {option}"
-        raise typer.BadParameter(f"found {found}, accepted: one folder", param_hint=f"{name} or --{name}")
-    return argument or option
-
-
 @app.command()
 def calibrate(
     checkpoint: Annotated[Path, typer.Argument(help="Folder of a policy; the file is added to it.")],
@@ -282,55 +129,6 @@ def calibrate(
         checkpoint, dataset, samples=samples, seed=seed, fps=fps, features=pairs("--feature", features)
     )
     typer.echo(file)
-
-
-@app.command("eval")
-def evaluate(
-    out: Annotated[Path, typer.Option(help="JSON file of the results; one that exists is continued.")],
-    task: Task = "pick_place",
-    checkpoint: Checkpoint = None,
-    methods: Annotated[
-        list[str],
-        typer.Option("--method", help="METHOD[:setting=value,...], lists as 75/25; may be repeated."),
-    ] = COMPARED,
-    episodes: Annotated[int, typer.Option(min=1, help="Episodes per method, on the same seeds.")] = 100,
-    seed: FirstSeed = 0,
-    workers: Workers = 2,
-    engine: Engine = "auto",
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads per network call.")] = 1,
-    precision: Annotated[str, typer.Option(help="Number format: fp32, bf16 or int8.")] = "fp32",
-    servo: Servo = "sts3215",
-) -> None:
-    """Compare methods on the same seeds in lock-step simulation, without ROS."""
-    from step_ros.evaluation.commands import evaluate
-
-    evaluate(
-        task=task,
-        checkpoint=checkpoint or share_path("models", "policies", task),
-        methods=methods,
-        episodes=episodes,
-        out=out,
-        seed=seed,
-        workers=workers,
-        engine=engine,
-        threads=threads,
-        precision=precision,
-        servo=servo,
-    )
-
-
-@app.command("eval-expert")
-def evaluate_expert(
-    out: Annotated[Path, typer.Option(help="JSON file of the results.")],
-    task: Task = "pick_place",
-    episodes: Annotated[int, typer.Option(min=1, help="Episodes to run.")] = 100,
-    seed: FirstSeed = 0,
-    servo: Servo = "sts3215",
-) -> None:
-    """Count how often the scripted expert solves a task."""
-    from step_ros.evaluation.expert import evaluate_expert
-
-    evaluate_expert(task=task, out=out, episodes=episodes, seed=seed, servo=servo)
 
 
 @bench_app.command("latency")
@@ -502,6 +300,7 @@ def info() -> None:
         typer.echo(f"{'policy':12s} {config.parent}")
 
 
+cli_results.add_to(app)
 cli_bags.add_to(app)
 
 if __name__ == "__main__":

@@ -12,22 +12,25 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from step_ros import __version__, cli, cli_lerobot
+from step_ros import __version__, cli, cli_lerobot, cli_results, cli_train
 from step_ros.evaluation.variants import parse_variant
 from step_ros.sim.world import TASKS
 
 CALLS = {
     cli.demo: ["step_ros.demo:run_demo"],
     cli.collect: ["step_ros.collect:collect"],
-    cli.train_policy: ["step_ros.training.commands:train_policy"],
-    cli.train_predictor: [
+    cli_train.train_policy: ["step_ros.training.commands:train_policy"],
+    cli_train.train_predictor: [
         "step_ros.training.commands:train_predictor",
         "step_ros.lerobot_policies:train_lerobot_predictor",
         "step_ros.training.augmentation:HistoryAugmentation",
+        "step_ros.training.recipes:predictor_config",
     ],
     cli_lerobot.import_policy: ["step_ros.lerobot_policies:import_policy"],
-    cli.evaluate: ["step_ros.evaluation.commands:evaluate"],
-    cli.evaluate_expert: ["step_ros.evaluation.expert:evaluate_expert"],
+    cli_results.evaluate: ["step_ros.evaluation.commands:evaluate"],
+    cli_results.evaluate_expert: ["step_ros.evaluation.expert:evaluate_expert"],
+    cli_results.search: ["step_ros.evaluation.search:search"],
+    cli_results.make_results: ["step_ros.results:make_results"],
     cli.bench_latency: ["step_ros.evaluation.latency.command:bench_latency"],
 }
 """Each command and what its options are handed to."""
@@ -57,7 +60,7 @@ def test_the_tasks_offered_are_the_simulations() -> None:
 
 
 def test_the_methods_compared_by_default_can_be_evaluated() -> None:
-    assert [parse_variant(text).label for text in cli.COMPARED] == cli.COMPARED
+    assert [parse_variant(text).label for text in cli_results.COMPARED] == cli_results.COMPARED
 
 
 @pytest.mark.parametrize("given", [[], ["policy", "dataset", "--dataset", "other"]])

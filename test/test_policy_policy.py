@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from policy_helpers import JOINTS, STATE, TOP, observation, tiny_config, tiny_networks
+from policy_helpers import JOINTS, STATE, TOP, observation, tiny_config, tiny_config_for, tiny_networks
 
 from step_ros.policy.checkpoint import save_checkpoint
 from step_ros.policy.errors import CheckpointError, ConfigError, ObservationError, OutputError
+from step_ros.policy.methods import METHODS
 from step_ros.policy.policy import Plan, Policy, load_policy
 
 
@@ -19,6 +20,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("policy")
     save_checkpoint(path, tiny_config(defaults={"entry_timestep": 30}), tiny_networks())
     return path
+
+
+FALCON = {"num_inference_steps": 4, "falcon_threshold": 2.0, "falcon_exploration": 0.0}
+"""With which Falcon goes on from a latent whenever it can."""
 
 
 def make(seed: int = 0, method: str = "step", **settings: object) -> Policy:
@@ -63,14 +68,49 @@ def test_one_seed_makes_a_run_repeatable_and_another_changes_it() -> None:
     assert np.abs(np.array(first) - other).max() > 1e-3
 
 
-def test_two_episodes_back_to_back_equal_two_fresh_runs() -> None:
-    policy = make(seed=1)
+@pytest.mark.parametrize("method", METHODS)
+def test_two_episodes_back_to_back_equal_two_fresh_runs(method: str) -> None:
+    def fresh(seed: int) -> Policy:
+        config = tiny_config_for(method, num_train_timesteps=20)
+        return Policy(config, tiny_networks(config), method, "torch", seed, **FALCON)
+
+    policy = fresh(1)
     runs = []
     for seed in (5, 6):
         policy.reset(seed)
         runs.append(episode(policy))
-    np.testing.assert_array_equal(runs[0], episode(make(seed=5)))
-    np.testing.assert_array_equal(runs[1], episode(make(seed=6)))
+    np.testing.assert_array_equal(runs[0], episode(fresh(5)))
+    np.testing.assert_array_equal(runs[1], episode(fresh(6)))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_a_method_carries_changes_its_next_chunk_and_nothing_else_does(method: str) -> None:
+    """After another first cycle the second is another one only for methods that say that they carry."""
+    config = tiny_config_for(method, num_train_timesteps=20)
+    policy = Policy(config, tiny_networks(config), method, "torch", **FALCON)
+    chunks = []
+    for first in (1, 2):
+        policy.reset(5)
+        policy.act(observation(first))
+        chunks.append(policy.act(observation(0)).chunk)
+    assert np.array_equal(*chunks) != bool(METHODS[method].carries)
+
+
+def test_a_method_is_refused_where_the_predictor_is_of_another_kind() -> None:
+    with pytest.raises(ConfigError, match=r"method is 'step_official'.*has a predictor of kind past"):
+        make(method="step_official")
+    config = tiny_config_for("spatial_prior")
+    with pytest.raises(ConfigError, match=r"one of .*spatial_prior.*: this checkpoint has .* kind prior"):
+        Policy(config, tiny_networks(config), "step", "torch")
+
+
+@pytest.mark.parametrize("method", ["step", "step_official", "spatial_prior"])
+def test_without_a_method_a_checkpoint_runs_the_one_that_its_predictor_is_for(
+    method: str, tmp_path: Path
+) -> None:
+    config = tiny_config_for(method)
+    save_checkpoint(tmp_path, config, tiny_networks(config))
+    assert load_policy(tmp_path, engine="torch").method == method
 
 
 def test_reset_without_a_seed_goes_on_with_the_noise_but_starts_cold() -> None:
@@ -163,7 +203,7 @@ def test_settings_may_be_changed_while_a_cycle_runs() -> None:
 @pytest.mark.parametrize("method", ["step", "predictor"])
 def test_a_method_that_needs_a_predictor_is_refused_without_one(method: str) -> None:
     config = tiny_config(predictor=None)
-    with pytest.raises(ConfigError, match="ddpm, ddim, native: this checkpoint has no predictor"):
+    with pytest.raises(ConfigError, match=r"one of ddpm, ddim,.*: this checkpoint has no pred"):
         Policy(config, tiny_networks(config), method, "torch")
     assert Policy(config, tiny_networks(config), "ddim", "torch").act(observation()).nfe == 2
 

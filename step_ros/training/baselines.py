@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,10 @@ NOISE_SEED = 20_000
 
 @torch.no_grad()
 def compare_with_baselines(
-    networks: PolicyNetworks, held_out: Examples, windows: int = WINDOWS
+    networks: PolicyNetworks,
+    held_out: Examples,
+    windows: int = WINDOWS,
+    told: Callable[[Examples, np.ndarray], tuple[Tensor, Tensor]] = Examples.history,
 ) -> dict[str, Any]:
     """Errors of three chunks on the same held-out windows, normalised.
 
@@ -28,6 +32,7 @@ def compare_with_baselines(
     denoiser made one cycle earlier (DDIM, 10 steps), moved on by one cycle, its last action repeated. Each
     gets the root mean square error over the chunk and over its executed part, on windows that have a full
     history. The histories are true ones, which flatters the predictor: in closed loop they are its own.
+    `told` says what the predictor gets in windows of the given indices, at run time.
 
     Returns:
         {"windows": n, "predictor" | "hold" | "shifted_chunk": {"chunk_rmse": …, "executed_rmse": …}}
@@ -37,14 +42,17 @@ def compare_with_baselines(
     if not len(indices):
         return {"windows": 0}
     target = held_out.chunk(indices)
-    history, mask = held_out.history(indices)
+    history, _ = held_out.history(indices)
     unshifted = torch.zeros(len(indices), dtype=torch.int64)
     features = held_out.observed(indices, unshifted)
     earlier = held_out.observed(indices - config.n_action_steps, unshifted)
     predictor = networks.predictor.eval()
     chunks = {
         "predictor": torch.cat(
-            [predictor(*part) for part in zip(*(t.split(64) for t in (history, mask, features)), strict=True)]
+            [
+                predictor(*part)
+                for part in zip(*(t.split(64) for t in (*told(held_out, indices), features)), strict=True)
+            ]
         ),
         "hold": history[:, -1:].expand_as(target),
         "shifted_chunk": _shifted(_sampled(networks, earlier), config.n_action_steps),

@@ -30,7 +30,7 @@ from step_ros.training.loop import LoopResult, LoopSettings, fit
 from step_ros.training.matching import Units, convert_dataset, convert_policy, match_features
 from step_ros.training.objectives.denoiser import DenoiserObjective
 from step_ros.training.objectives.encoder import EncoderObjective, normalized
-from step_ros.training.objectives.predictor import PredictorObjective
+from step_ros.training.recipes import RECIPES, make_objective
 
 RUN_FOLDER = "training"
 """inside the checkpoint's folder: curves (`.csv`) and what resuming needs (`.pt`, not to be shipped)"""
@@ -122,7 +122,7 @@ def train_predictor(
     *,
     iterations: int = 5000,
     batch_size: int = 64,
-    lr: float = 1e-3,
+    lr: float | None = None,
     seed: int = 0,
     resume: bool = True,
     max_minutes: float | None = None,
@@ -137,6 +137,7 @@ def train_predictor(
     out: Path | None = None,
     units: Units | None = None,
     renamed: Mapping[str, str] | None = None,
+    kl_weight: float = 0.01,
 ) -> LoopResult:
     """Trains a predictor on the frozen features of a checkpoint and adds it to that checkpoint.
 
@@ -145,10 +146,13 @@ def train_predictor(
     the card gets the errors of `compare_with_baselines`.
 
     Args:
+        lr: highest learning rate, by default that of the recipe of the predictor's kind.
+        predictor: kind and size, by default those of the predictor that was there.
         out: folder of the checkpoint with the predictor, by default `policy` itself; a LeRobot checkpoint is
             left as it is, so it needs one.
         units: of the dataset, which is trained on in radians, and of a policy of native units, which from
             then on is one in radians.
+        kl_weight: for a predictor of kind prior, see `PriorObjective`.
         renamed: the dataset's names of inputs that it calls otherwise than the policy.
 
     Raises:
@@ -184,24 +188,28 @@ def train_predictor(
     card_path = policy / CARD_FILE
     card = json.loads(card_path.read_text()) if card_path.exists() else session.card()
     augmentation = augmentation or HistoryAugmentation()
+    recipe = RECIPES[config.predictor.kind]
+    optimiser = recipe.optimiser(lr)
     command = (
         f"step-ros train predictor {policy.name} {session.dataset.root.name}"
         f"{f' --out {out.name}' if out != policy else ''} --iterations {iterations} "
-        f"--batch-size {batch_size} --lr {lr} --seed {seed}"
-        f"{_time_budget(max_minutes)}{_source(fps, features)}"
+        f"--batch-size {batch_size} --lr {optimiser['lr']} --seed {seed}"
+        f"{_time_budget(max_minutes)}{_source(fps, features)}{_chosen(config.predictor, kl_weight)}"
     )
 
     def save(result: LoopResult, validation: Mapping[str, Any] | None = None) -> None:
-        stage = dataclasses.asdict(result) | {"augmentation": dataclasses.asdict(augmentation)}
+        stage = dataclasses.asdict(result) | {"told": recipe.note}
+        if config.predictor.kind == "past":
+            stage["augmentation"] = dataclasses.asdict(augmentation)
         if validation:
             stage["validation"] = validation
         stages = card.get("stages", {}) | {"predictor": stage}
         save_checkpoint(out, config, networks, card | {"predictor_command": command, "stages": stages})
 
-    objective = PredictorObjective(networks, *examples, augmentation, digest)
-    result = session.fit(objective, save, iterations=iterations, lr=lr, max_minutes=max_minutes)
+    objective = make_objective(networks, examples, augmentation, kl_weight, digest)
+    result = session.fit(objective, save, iterations=iterations, max_minutes=max_minutes, **optimiser)
     if examples[1] is not None and accelerator.is_main_process and not _validated(out):
-        validation = compare_with_baselines(networks, examples[1])
+        validation = compare_with_baselines(networks, examples[1], told=objective.told_at_run_time)
         save(result, validation)
         accelerator.print(comparison_text(validation))
     return result
@@ -314,6 +322,17 @@ def _validated(folder: Path) -> bool:
 
 def _time_budget(max_minutes: float | None) -> str:
     return f" --max-minutes {max_minutes:g}" if max_minutes else ""
+
+
+def _chosen(predictor: PredictorConfig, kl_weight: float) -> str:
+    """The options that say which predictor, where it is not the recipe's."""
+    usual = RECIPES[predictor.kind].predictor
+    text = "" if predictor.kind == "past" else f" --kind {predictor.kind}"
+    for name in ("variant", "width", "blocks", "heads", "feedforward", "latent"):
+        value = getattr(predictor, name)
+        text += f" --{name} {value}" if value != getattr(usual, name) else ""
+    text += "".join(f" --no-{name}" for name in ("history", "observation") if not getattr(predictor, name))
+    return text + (f" --kl-weight {kl_weight:g}" if predictor.kind == "prior" else "")
 
 
 def _source(fps: float | None, features: Mapping[str, str] | None) -> str:

@@ -214,7 +214,7 @@ class _Run:
         self._saved_at = self.iteration
         with self.ema.applied() if self.ema else nullcontext():
             if self.curve:
-                self.curve[-1]["held_out_loss"] = self.objective.held_out_loss(self.objective.model)
+                self.curve[-1]["held_out_loss"] = self._held_out_loss()
             if on_save:
                 on_save(self.result())
         state = {
@@ -235,6 +235,15 @@ class _Run:
             f"{self.objective.name}: {result.iterations} iterations, {result.minutes:.1f} min, "
             f"loss {result.loss:.5f}, held out {result.held_out_loss:.5f}"
         )
+
+    def _held_out_loss(self) -> float:
+        """Without dropout."""
+        model = self.objective.model
+        training = model.training
+        try:
+            return self.objective.held_out_loss(model.eval())
+        finally:
+            model.train(training)
 
     def load(self) -> None:
         state = torch.load(self.state_path, map_location=self.accelerator.device, weights_only=True)

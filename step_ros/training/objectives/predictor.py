@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
@@ -38,10 +39,9 @@ class PredictorObjective:
 
     def loss(self, model: nn.Module, batch_size: int, generator: torch.Generator) -> Tensor:
         indices = self._train.draw(batch_size, generator)
-        shift = self._augmentation.time_shifts(batch_size, generator)
-        history, mask = self._augmentation(*self._train.history(indices, shift), generator)
+        told = self.told(self._train, indices, generator)
         features = self._train.observed(indices, self._train.draw_variants(batch_size, generator))
-        return mse_loss(model(history, mask, features), self._train.chunk(indices))
+        return mse_loss(model(*told, features), self._train.chunk(indices))
 
     @torch.no_grad()
     def held_out_loss(self, model: nn.Module) -> float:
@@ -49,5 +49,18 @@ class PredictorObjective:
             return float("nan")
         indices = fixed_indices(self._held_out.windows, HELD_OUT_WINDOWS)
         features = self._held_out.observed(indices, torch.zeros(len(indices), dtype=torch.int64))
-        chunk = model(*self._held_out.history(indices), features)
+        chunk = model(*self.told(self._held_out, indices), features)
         return mse_loss(chunk, self._held_out.chunk(indices)).item()
+
+    def told(
+        self, examples: Examples, indices: np.ndarray, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """History (B, H, A) and mask (B, H) as training gives them; without a generator, the true ones."""
+        if generator is None:
+            return examples.history(indices)
+        shift = self._augmentation.time_shifts(len(indices), generator)
+        return self._augmentation(*examples.history(indices, shift), generator)
+
+    def told_at_run_time(self, examples: Examples, indices: np.ndarray) -> tuple[Tensor, Tensor]:
+        """History and mask as a cycle has them that followed the demonstration."""
+        return examples.history(indices)

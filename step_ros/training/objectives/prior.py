@@ -1,0 +1,95 @@
+"""Spatial-only prior: a conditional VAE of the chunk, given the observation alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+from step_ros.policy.networks import PolicyNetworks
+from step_ros.policy.prior import perceptron
+from step_ros.training.examples import Examples, fixed_indices
+
+HELD_OUT_WINDOWS = 512
+SPREADS = 1e-3, 1e3
+"""Smallest and largest standard deviation that the recognition network may state."""
+
+
+class Autoencoder(nn.Module):
+    """The prior's decoder with the recognition network that is thrown away after training."""
+
+    def __init__(self, networks: PolicyNetworks) -> None:
+        super().__init__()
+        config, size = networks.config, networks.config.predictor
+        seen = config.horizon * config.action_dim + config.n_obs_steps * config.feature_dim
+        self.recognition = perceptron(seen, size.feedforward, 2 * size.latent, size.dropout)
+        self.decoder = networks.predictor
+
+    def forward(self, chunk: Tensor, features: Tensor, unit: Tensor) -> tuple[Tensor, Tensor]:
+        """Chunk (B, Tp, A), features (B, To, F) and unit noise (B, L) -> reconstruction (B, Tp, A), and each
+        example's divergence of the latent's distribution from the standard normal one, (B,)."""
+        mean, spread = self.recognition(torch.cat((chunk.flatten(1), features.flatten(1)), 1)).chunk(2, 1)
+        spread = spread.exp().clamp(*SPREADS)
+        latent = (mean + spread * unit).unsqueeze(1)
+        divergence = 0.5 * (mean**2 + spread**2 - 1.0) - spread.log()
+        mask = torch.ones(latent.shape[:2], dtype=torch.bool, device=latent.device)
+        return self.decoder(latent, mask, features), divergence.sum(1)
+
+
+class PriorObjective:
+    """Mean squared error of the chunk plus `kl_weight` times the divergence, mean over examples, sum over the
+    latent's dimensions.
+
+    The released code of STEP raises the weight to 2, at which the latent says nothing and the prior is a
+    regression; 0.01 is the ratio that BRIDGER's authors end with. The weight is constant here.
+    """
+
+    name = "predictor"
+    averaged = False
+
+    def __init__(
+        self,
+        networks: PolicyNetworks,
+        train: Examples,
+        held_out: Examples | None,
+        kl_weight: float,
+        source: str,
+    ) -> None:
+        self.model = Autoencoder(networks)
+        self.source = f"prior {kl_weight} {source}"
+        self._train, self._held_out = train, held_out
+        self._kl_weight, self._latent = kl_weight, networks.config.predictor.latent
+
+    def loss(self, model: nn.Module, batch_size: int, generator: torch.Generator) -> Tensor:
+        indices = self._train.draw(batch_size, generator)
+        variants = self._train.draw_variants(batch_size, generator)
+        return self._bound(model, self._train, indices, variants, generator)
+
+    @torch.no_grad()
+    def held_out_loss(self, model: nn.Module) -> float:
+        if self._held_out is None:
+            return float("nan")
+        indices = fixed_indices(self._held_out.windows, HELD_OUT_WINDOWS)
+        unshifted = torch.zeros(len(indices), dtype=torch.int64)
+        generator = torch.Generator().manual_seed(0)
+        return self._bound(model, self._held_out, indices, unshifted, generator).item()
+
+    def told_at_run_time(self, examples: Examples, indices: np.ndarray) -> tuple[Tensor, Tensor]:
+        """A latent sample for each window, the same at every call."""
+        latent = torch.randn(len(indices), 1, self._latent, generator=torch.Generator().manual_seed(0))
+        device = examples.actions.device
+        return latent.to(device), torch.ones(latent.shape[:2], dtype=torch.bool, device=device)
+
+    def _bound(
+        self,
+        model: nn.Module,
+        examples: Examples,
+        indices: np.ndarray,
+        variants: Tensor,
+        generator: torch.Generator,
+    ) -> Tensor:
+        chunk = examples.chunk(indices)
+        unit = torch.randn(len(indices), self._latent, generator=generator).to(chunk.device)
+        found, divergence = model(chunk, examples.observed(indices, variants), unit)
+        return mse_loss(found, chunk) + self._kl_weight * divergence.mean()
