@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -105,9 +107,27 @@ def test_a_precision_that_the_processor_lacks_is_refused_with_the_processors_nam
 ) -> None:
     properties = {"OPTIMIZATION_CAPABILITIES": ["FP32", "INT8"], "FULL_DEVICE_NAME": "Some CPU"}
     core = SimpleNamespace(get_property=lambda device, name: properties[name])
-    monkeypatch.setattr(openvino_engine.openvino, "Core", lambda: core)
+    monkeypatch.setattr(openvino_engine, "_core", lambda: core)
     with pytest.raises(ConfigError, match=r"'bf16'; accepted: fp32, int8 on this processor \(Some CPU\)"):
         make_engine("openvino", tiny_networks(), precision="bf16")
+
+
+INTERRUPTED = """
+import os, signal, threading
+from step_ros.policy.openvino_engine import OpenVinoEngine
+engines = [OpenVinoEngine()]
+last = threading.Thread(target=engines.clear)
+last.start()
+last.join()
+signal.signal(signal.SIGINT, lambda *_: print("handled"))
+os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+@needs_openvino
+def test_signals_are_handled_after_the_last_engine_went_in_another_thread() -> None:
+    run = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=120)
+    assert (run.returncode, run.stdout.strip()) == (0, "handled"), run.stderr
 
 
 @needs_openvino

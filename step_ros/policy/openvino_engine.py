@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable
 
@@ -48,7 +49,7 @@ class OpenVinoEngine:
             ConfigError: a precision that this processor cannot compute in.
         """
         self.threads, self.precision = threads, precision
-        self._core = openvino.Core()
+        self._core = _core()
         self._cache = cache
         self._quantizer = quantizer
         capabilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -138,6 +139,16 @@ class _Request:
             np.copyto(buffer, value)
         self._request.infer()
         return self._request.get_output_tensor(0).data.copy()
+
+
+@functools.cache
+def _core() -> openvino.Core:
+    """OpenVINO, kept until the process ends.
+
+    Its CPU plugin gives the thread that loads it an alternate signal stack. When the plugin goes with its
+    last user in another thread, that memory goes too, and the next signal, a Ctrl-C say, crashes the process.
+    """
+    return openvino.Core()
 
 
 def _convert(function: Callable[..., Tensor], example: tuple[Tensor, ...]) -> openvino.Model:
