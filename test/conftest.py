@@ -12,7 +12,7 @@ DOMAINS = range(1, 102)
 
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # Started in a shell's background: interrupts would be lost, and rclpy would call the ignoring handler.
+    # Started in a shell's background: interrupts would be lost.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
