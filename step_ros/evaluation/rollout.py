@@ -11,6 +11,7 @@ import numpy as np
 from step_ros.control.seams import SeamJump, seam_jump
 from step_ros.control.timing import make_trajectory
 from step_ros.control.trajectory import SAME_TIME, Trajectory
+from step_ros.evaluation.stillness import final_stand, longest_stand
 from step_ros.policy.config import IMAGES, PolicyConfig
 from step_ros.policy.errors import ConfigError
 from step_ros.policy.policy import Plan, Policy
@@ -49,6 +50,9 @@ class EpisodeResult:
     indecision: int
     mode_switches: int
     """The way that was taken and how steadily (`step_ros.sim.behaviour.Behaviour`)."""
+    longest_stand: int
+    final_stand: int
+    """Ticks for which the robot stood still: the longest time, and at the end (`evaluation.stillness`)."""
 
 
 def run_episode(
@@ -99,7 +103,8 @@ def run_episode(
                 break
     later = plans[1:] or plans
     jumps = _seams(motions, policy.config.fps)
-    behaviour = world.behaviour(*(np.stack([frame[name] for frame in track]) for name in STATES))
+    states, environment_states = (np.stack([frame[name] for frame in track]) for name in STATES)
+    behaviour = world.behaviour(states, environment_states)
     return EpisodeResult(
         seed=seed,
         success=world.success,
@@ -118,6 +123,8 @@ def run_episode(
         mode=behaviour.mode,
         indecision=behaviour.indecision,
         mode_switches=behaviour.switches,
+        longest_stand=longest_stand(states),
+        final_stand=final_stand(states),
     )
 
 
