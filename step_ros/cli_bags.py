@@ -46,7 +46,7 @@ def replay(
         typer.Option("--method", help="METHOD[:setting=value,...]; may be repeated.", show_default="step"),
     ] = None,
     reference: Annotated[str, typer.Option(help="What methods are compared with; empty: nothing.")] = "ddpm",
-    reference_every: Annotated[int, typer.Option(min=1, help="Ask the reference every so many cycles.")] = 1,
+    reference_every: Annotated[int, typer.Option(min=1, help="Ask the reference every so many cycles.")] = 10,
     cold_twins: Annotated[
         bool, typer.Option(help="Also run warm-started methods without history, to see what it is worth.")
     ] = True,

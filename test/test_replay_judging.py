@@ -23,6 +23,7 @@ RESULTS = {
     "checkpoint": "a",
     "cycles": 12,
     "reference": "ddpm",
+    "reference_every": 10,
     "findings": {"gaps": 1},
     "methods": {
         "step": {"error": {"rms": 0.04, "max": None}, "settings": {"sigma": 9.0}, "stalls": 2},

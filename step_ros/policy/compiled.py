@@ -21,6 +21,7 @@ FUSED_STEPS = 8
 """Most steps in one fused cycle; converting takes time for every one, and longer loops gain little."""
 
 KEPT_PROGRAMS = 4
+"""Whole cycles that are kept for one policy."""
 
 Call = Callable[..., NDArray]
 
@@ -43,6 +44,7 @@ class CompiledNetworks:
         self._graphs: Graphs | None = None
         self._calls: dict[str, Call] = {}
         self._programs: dict[Program, Call] = {}
+        self._kept = KEPT_PROGRAMS
         self._wanted: list[Program] = []
         self._compiling = threading.RLock()
         self._replacing = threading.Lock()
@@ -68,6 +70,10 @@ class CompiledNetworks:
     def ready(self, programs: Iterable[Program]) -> bool:
         """Whether every one of these cycles that pays as one graph is one."""
         return not self._missing(programs)
+
+    def make_room(self) -> None:
+        """Keep as many whole cycles again, for one more policy."""
+        self._kept += KEPT_PROGRAMS
 
     def prepare(self, programs: Iterable[Program]) -> None:
         """Compile every single graph, and these cycles where fusing pays, and run each once.
@@ -120,7 +126,7 @@ class CompiledNetworks:
         call = self._compile(self._all_graphs().cycle(program))
         with self._replacing:
             # As a whole: `act` reads it from another thread.
-            latest = list(self._programs.items())[1 - KEPT_PROGRAMS :]
+            latest = list(self._programs.items())[1 - self._kept :]
             self._programs = {**dict(latest), program: call}
 
     def _call(self, key: str, make: Callable[[Graphs], Graph]) -> Call:

@@ -156,6 +156,21 @@ class Policy:
         """Whether everything that the settings in force gain from is compiled."""
         return self._warmed_up and self._networks.ready(self._programs())
 
+    def companion(self, method: str, seed: int = 0, **settings: object) -> Policy:
+        """Another policy on the same compiled networks and features of frames: method, settings (over the
+        checkpoint's defaults), noise and state are its own, and its `act` excludes this policy's.
+
+        Raises:
+            ConfigError: as for a new policy.
+        """
+        other = copy.copy(self)
+        other._active = self._validated(method, self.config.settings(**settings))
+        other.state = CycleState(self.config.n_action_steps, self.config.action_dim)
+        other._generator = torch.Generator().manual_seed(seed)
+        other._warmed_up = False
+        self._networks.make_room()
+        return other
+
     def update(self, method: str | None = None, **changes: object) -> None:
         """Change the method and any settings together, from the next `act`.
 

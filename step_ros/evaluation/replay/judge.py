@@ -11,7 +11,7 @@ import yaml
 
 from step_ros.evaluation.replay.errors import ReplayError
 
-MUST_AGREE = ("bag", "cycles", "reference")
+MUST_AGREE = ("bag", "cycles", "reference", "reference_every")
 """What two replays that are compared have in common."""
 
 

@@ -87,8 +87,9 @@ class Measures:
         self._tail = np.empty((0, config.action_dim))
         self._jerk_sum, self._jerk_count = 0.0, 0
 
-    def add(self, cycle: Cycle, plan: Plan, reference: np.ndarray | None) -> None:
-        """Take what a method planned in a cycle, and the reference's chunk (Tp, J) if it was asked."""
+    def add(self, cycle: Cycle, plan: Plan, reference: np.ndarray | None, encoding: float = 0.0) -> None:
+        """Take what a method planned in a cycle, the reference's chunk (Tp, J) if it was asked, and what
+        encoding images took besides [ms]."""
         if cycle.first:
             self._before, self._tail = None, self._tail[:0]
         self.cycles += 1
@@ -96,7 +97,7 @@ class Measures:
         self.cold += plan.cold
         self.stalls += plan.stalled
         self.stalls_in_pauses += plan.stalled and cycle.pause
-        self.milliseconds.append(plan.milliseconds["total"])
+        self.milliseconds.append(plan.milliseconds["total"] + encoding)
         self.error.add((plan.chunk - cycle.recorded)[self._future])
         if reference is not None:
             self.agreement.add((plan.chunk - reference)[self._future])

@@ -24,7 +24,7 @@ from step_ros.evaluation.replay.errors import ReplayError
 from step_ros.evaluation.replay.measures import Measures
 from step_ros.evaluation.replay.sweep import Distances
 from step_ros.evaluation.replay.traces import Traces
-from step_ros.evaluation.variants import Variant, parse_variant
+from step_ros.evaluation.variants import parse_variant
 from step_ros.policy.config import IMAGES, STATE, PolicyConfig
 from step_ros.policy.methods import METHODS
 from step_ros.policy.policy import Plan, Policy, load_policy
@@ -54,7 +54,7 @@ class ReplayOptions:
 
     methods: Sequence[str] = ("step",)
     reference: str = "ddpm"
-    reference_every: int = 1
+    reference_every: int = 10
     cold_twins: bool = True
     engine: str = "auto"
     seed: int = 0
@@ -87,20 +87,19 @@ class Replay:
 
 
 class Contender:
-    """One method with a policy, a sampler and measures of its own."""
+    """One method with settings, state, a sampler and measures of its own."""
 
     def __init__(self, label: str, policy: Policy, measures: Measures, warm: bool = True) -> None:
         self.label, self.policy, self.measures, self._warm = label, policy, measures, warm
         self.stall_distances: list[float | None] = []
 
-    def plan(self, cycle: Cycle) -> np.ndarray:
-        """Plan as the robot would have: the chunk (Tp, J) [rad]."""
-        return self._act(cycle).chunk
+    def run(self, cycle: Cycle, reference: np.ndarray | None, encoding: float) -> np.ndarray:
+        """Plan and measure; returns the executed prefix (n, J) [rad].
 
-    def run(self, cycle: Cycle, reference: np.ndarray | None) -> np.ndarray:
-        """Plan and measure; returns the executed prefix (n, J) [rad]."""
+        `encoding` is what the cycle's images took [ms], which are encoded once for all.
+        """
         plan = self._act(cycle)
-        self.measures.add(cycle, plan, reference)
+        self.measures.add(cycle, plan, reference, encoding)
         self.stall_distances.append(plan.stall_distance)
         return plan.executed
 
@@ -127,10 +126,10 @@ def replay(
         PolicyError: checkpoint, method or setting cannot be used.
         ReplayError: the policy wants what a bag cannot give, or not one observation is complete.
     """
-    variants = [parse_variant(text) for text in options.methods]
-    contenders = list(_contenders(checkpoint, variants, options))
-    config = contenders[0].policy.config
-    reference = _reference(checkpoint, options)
+    policy = load_policy(checkpoint, engine=options.engine)
+    contenders = list(_contenders(policy, options))
+    reference = _reference(policy, options)
+    config = policy.config
     cameras = [name.removeprefix(IMAGES) for name in config.image_names]
     _check_inputs(config)
     with Bag(bag_path) as bag:
@@ -151,9 +150,10 @@ def replay(
         recorded_parameters: Mapping[str, str] = {}
         began, count, last_episode = time.perf_counter(), 0, -1
         for cycle in prefetched(reader, AHEAD):
+            encoding = _encoded(policy, cycle)
             asked = reference is not None and (cycle.first or count % options.reference_every == 0)
-            compared = reference.plan(cycle) if asked else None
-            executed = {c.label: c.run(cycle, compared) for c in contenders}
+            compared = reference.act(cycle.observation).chunk if asked else None
+            executed = {c.label: c.run(cycle, compared, encoding) for c in contenders}
             traces.add(cycle, executed)
             pauses.add(cycle)
             recorded_parameters = recorded_parameters or cycle.marked
@@ -173,7 +173,7 @@ def replay(
         results = {
             "bag": bag.path.resolve().name,
             "checkpoint": checkpoint.resolve().name,
-            "engine": contenders[0].policy.engine,
+            "engine": policy.engine,
             "seed": options.seed,
             "reference": options.reference or None,
             "reference_every": options.reference_every,
@@ -210,24 +210,33 @@ def replay(
     )
 
 
-def _contenders(checkpoint: Path, variants: Sequence[Variant], options: ReplayOptions) -> Iterator[Contender]:
-    for variant in variants:
+def _contenders(policy: Policy, options: ReplayOptions) -> Iterator[Contender]:
+    for variant in map(parse_variant, options.methods):
         twins = ("", WITHOUT_HISTORY) if METHODS[variant.method].carries else ("",)
         for suffix in twins if options.cold_twins else ("",):
-            policy = load_policy(checkpoint, variant.method, options.engine, options.seed, **variant.settings)
-            policy.warm_up()
-            measures = Measures(policy.config, _limits(policy.config), policy.settings.action_steps)
-            yield Contender(variant.label + suffix, policy, measures, warm=not suffix)
+            own = policy.companion(variant.method, options.seed, **variant.settings)
+            own.warm_up()
+            measures = Measures(own.config, _limits(own.config), own.settings.action_steps)
+            yield Contender(variant.label + suffix, own, measures, warm=not suffix)
 
 
-def _reference(checkpoint: Path, options: ReplayOptions) -> Contender | None:
+def _reference(policy: Policy, options: ReplayOptions) -> Policy | None:
     """With another seed than the methods', so that a method is never compared with its own noise."""
     if not options.reference:
         return None
     variant = parse_variant(options.reference)
-    policy = load_policy(checkpoint, variant.method, options.engine, options.seed + 1, **variant.settings)
-    measures = Measures(policy.config, None, policy.settings.action_steps)
-    return Contender(variant.label, policy, measures)
+    reference = policy.companion(variant.method, options.seed + 1, **variant.settings)
+    reference.warm_up()
+    return reference
+
+
+def _encoded(policy: Policy, cycle: Cycle) -> float:
+    """Encode the images of a cycle for all that share these networks; the time it takes [ms]."""
+    began = time.perf_counter()
+    for name in policy.config.image_names:
+        for frame in cycle.observation[name]:
+            policy.prefetch(name, frame)
+    return 1e3 * (time.perf_counter() - began)
 
 
 def _limits(config: PolicyConfig) -> JointLimits | None:
