@@ -46,6 +46,22 @@ def test_openvino_agrees_with_torch_on_every_graph(variant: str) -> None:
             np.testing.assert_allclose(found(*arrays), expected(*arrays), atol=1e-4, err_msg=graph.name)
 
 
+@pytest.mark.parametrize("left_out", ["history", "observation"])
+@pytest.mark.parametrize("name", ["openvino", "onnx"])
+def test_a_predictor_that_leaves_an_input_out_still_takes_it(name: str, left_out: str) -> None:
+    size = PredictorConfig(width=16, blocks=1, heads=2, feedforward=32, **{left_out: False})
+    networks = tiny_networks(tiny_config(predictor=size)).requires_grad_(False)
+    graph = Graphs(networks).predict()
+    expected, found = (make_engine(engine, networks).compile(graph) for engine in ("torch", name))
+    first, second = graph_inputs(graph, 0), graph_inputs(graph, 1)
+    index = {"history": 0, "observation": 2}[left_out]
+    first[1][:] = second[1][:] = True
+    np.testing.assert_allclose(found(*first), expected(*first), atol=1e-4)
+    mixed = [second[k] if k == index else array for k, array in enumerate(first)]
+    np.testing.assert_allclose(found(*mixed), found(*first), atol=1e-6)
+    assert np.abs(found(*second) - found(*first)).max() > 1e-3
+
+
 def test_auto_takes_openvino_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(openvino_engine, "AVAILABLE", True)

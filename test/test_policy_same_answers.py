@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from policy_helpers import tiny_config, tiny_config_for, tiny_networks
+from policy_helpers import STATE, tiny_config, tiny_config_for, tiny_networks
 
 from step_ros.paths import share_path
 from step_ros.policy import compiled, onnx_engine, openvino_engine
@@ -58,10 +58,14 @@ print(int(line.split()[1]) / 1000)
 """
 
 
-def tiny(method: str = "step") -> tuple[PolicyConfig, PolicyNetworks]:
-    """With a predictor of the kind that a method uses."""
-    config = tiny_config_for(method, num_train_timesteps=20)
+def tiny(**changes: object) -> tuple[PolicyConfig, PolicyNetworks]:
+    config = tiny_config(num_train_timesteps=20, **changes)
     return config, tiny_networks(config)
+
+
+def for_method(method: str) -> tuple[PolicyConfig, PolicyNetworks]:
+    """With a predictor of the kind that a method uses, and without a camera."""
+    return tiny(input_features={STATE: (3,)}, predictor=tiny_config_for(method).predictor)
 
 
 def random_shipped() -> tuple[PolicyConfig, PolicyNetworks]:
@@ -79,8 +83,8 @@ def seeded(config: PolicyConfig) -> PolicyNetworks:
 
 CHECKPOINTS = {
     "tiny": tiny,
-    "leaked": functools.partial(tiny, "step_official"),
-    "prior": functools.partial(tiny, "spatial_prior"),
+    "leaked": functools.partial(for_method, "step_official"),
+    "prior": functools.partial(for_method, "spatial_prior"),
     "shipped": lambda: load_checkpoint(SHIPPED),
     "random": random_shipped,
 }
