@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # A sourced ROS 2 would put its own rclpy in front of the pinned wheels.
 unexport PYTHONPATH AMENT_PREFIX_PATH LD_LIBRARY_PATH RMW_IMPLEMENTATION
 
-.PHONY: setup demo test lint clean
+.PHONY: setup demo test lint results clean
 
 setup: $(READY)
 
@@ -23,6 +23,10 @@ test: $(READY)
 lint: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+
+# Hours; goes on where it was interrupted, and skips what is finished (config/results.yaml, docs/comparison.md).
+results: $(READY)
+	$(VENV)/bin/step-ros results --page docs/comparison.md $(RESULTS_ARGS)
 
 # Keeps .venv/, data/ and runs/: they are expensive to make again.
 clean:

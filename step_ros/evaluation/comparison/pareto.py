@@ -1,0 +1,124 @@
+"""Success against time: one panel per run, its Pareto front drawn through the methods that none dominates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from step_ros.evaluation.comparison.tables import Shown
+from step_ros.evaluation.figures import INK, SEAM, plain, png
+
+FAMILIES = {
+    "step": ("#e4572e", "STEP"),
+    "ddim": ("#1d5d9b", "solvers from noise"),
+    "ddpm": ("#22303c", "DDPM-100"),
+    "predictor": ("#3a7d44", "predictor alone"),
+}
+"""Colour and name by method; every other method is a warm start of somebody else's."""
+OTHER = ("#b5179e", "other warm starts")
+PANEL = (5.4, 4.4)
+COLUMNS = 2
+
+
+@dataclass(frozen=True)
+class Point:
+    """A method: name, its family's colour and name, milliseconds a cycle, success in % with its interval."""
+
+    name: str
+    colour: str
+    family: str
+    milliseconds: float
+    success: float
+    low: float
+    high: float
+
+
+def pareto_plot(runs: Sequence[Shown]) -> bytes:
+    """One panel per run as PNG, time on a logarithmic axis; only methods on the front are named in it."""
+    rows = -(-len(runs) // COLUMNS)
+    columns = min(COLUMNS, len(runs))
+    figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows + 0.5), layout="constrained")
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    labelled: dict[str, object] = {}
+    for axis, run in zip(panels, runs, strict=False):
+        labelled |= _panel(axis, points(run))
+        axis.set_title(run.title, fontsize=9, loc="left", color=INK)
+    for axis in panels[len(runs) :]:
+        axis.set_visible(False)
+    figure.legend(
+        labelled.values(), labelled.keys(), loc="outside upper center", ncols=5, frameon=False, fontsize=8
+    )
+    return png(figure)
+
+
+def points(run: Shown) -> list[Point]:
+    """Every method of a run."""
+    return [_point(run, name, entry) for name, entry in run.methods.items()]
+
+
+def front(candidates: Sequence[Point]) -> list[Point]:
+    """Those that no other beats in success at no more time, fastest first."""
+    kept: list[Point] = []
+    for point in sorted(candidates, key=lambda point: (point.milliseconds, -point.success)):
+        if not kept or point.success > kept[-1].success:
+            kept.append(point)
+    return kept
+
+
+def _point(run: Shown, name: str, entry: Mapping) -> Point:
+    summary = entry["summary"]
+    low, high = summary["success_interval_95"]
+    colour, family = FAMILIES.get(entry.get("method", ""), OTHER)
+    shares = (100 * value for value in (summary["success_rate"], low, high))
+    return Point(name, colour, family, run.milliseconds(summary), *shares)
+
+
+def _panel(axis: Axes, found: Sequence[Point]) -> dict[str, object]:
+    """Draw; returns the legend's handles by family."""
+    plain(axis)
+    axis.set_xscale("log")
+    handles = {}
+    for point in found:
+        # Rounding may put a limit at 100 % a little below the success itself.
+        spread = [[max(0.0, point.success - point.low)], [max(0.0, point.high - point.success)]]
+        handles[point.family] = axis.errorbar(
+            point.milliseconds,
+            point.success,
+            yerr=spread,
+            fmt="o",
+            ms=5,
+            lw=0.8,
+            color=point.colour,
+            alpha=0.85,
+        )
+    best = front(found)
+    # The front goes on to the right: a slower method is no reason to succeed less.
+    slowest = max(point.milliseconds for point in found)
+    axis.step(
+        [*(point.milliseconds for point in best), slowest],
+        [*(point.success for point in best), best[-1].success],
+        where="post",
+        color=SEAM,
+        lw=1.2,
+        zorder=0,
+    )
+    for number, point in enumerate(best):
+        axis.annotate(
+            point.name,
+            (point.milliseconds, point.success),
+            xytext=(6, -10 - 11 * (number % 2)),
+            textcoords="offset points",
+            fontsize=7,
+            color=INK,
+        )
+    lowest = min(point.low for point in found)
+    axis.set_ylim(max(-3, lowest - 0.12 * (103 - lowest)), 103)
+    axis.margins(x=0.12)
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_xlabel("milliseconds a cycle, median", fontsize=8)
+    axis.set_ylabel("success, % (95 % interval)", fontsize=8)
+    return handles
