@@ -285,6 +285,7 @@ def export(
 
 
 app.command("import")(cli_lerobot.import_policy)
+app.command()(cli_lerobot.offsets)
 
 
 @app.command()

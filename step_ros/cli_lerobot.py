@@ -1,4 +1,4 @@
-"""The command of `step-ros` that takes a LeRobot policy over."""
+"""The commands of `step-ros` that take over what LeRobot made: a policy, a calibration."""
 
 from __future__ import annotations
 
@@ -32,3 +32,14 @@ def import_policy(
     if config.units == "native":
         typer.echo("its units are native: it is for evaluation alone, not for an arm")
     typer.echo(f"next: step-ros train predictor --policy {out} --dataset DATASET")
+
+
+def offsets(
+    calibration: Annotated[Path, typer.Argument(help="LeRobot's calibration file of the arm (.json).")],
+) -> None:
+    """Print the launch argument that tells the servos' driver where a calibrated arm is at 0 rad."""
+    from step_ros.control.joints import JOINT_NAMES
+    from step_ros.control.units import driver_offsets, load_calibration
+
+    ticks = driver_offsets(load_calibration(calibration), JOINT_NAMES)
+    typer.echo(f'offsets:="{" ".join(map(str, ticks))}"')

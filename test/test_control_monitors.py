@@ -5,7 +5,7 @@ import pytest
 
 from step_ros.control.errors import LimitsError
 from step_ros.control.faults import NAMES, Fault, Severity
-from step_ros.control.monitors import ClockMonitor, FollowMonitor, missing_joints
+from step_ros.control.monitors import ClockMonitor, FollowMonitor
 
 
 def test_a_clock_that_runs_gives_no_fault() -> None:
@@ -64,11 +64,6 @@ def test_a_joint_that_measures_nan_does_not_follow() -> None:
 def test_a_follow_monitor_refuses_what_makes_no_sense(largest, patience) -> None:
     with pytest.raises(LimitsError, match="follow error"):
         FollowMonitor(("a", "b"), np.array(largest), patience)
-
-
-def test_a_joint_state_without_all_joints_is_named() -> None:
-    assert missing_joints(("a", "b", "c"), ("c", "a")) is None
-    assert "lacks b, d" in missing_joints(("a", "c"), ("a", "b", "c", "d")).text
 
 
 def test_every_fault_says_how_it_ends() -> None:

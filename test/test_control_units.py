@@ -13,10 +13,9 @@ from step_ros.control.units import (
     MotorCalibration,
     UnitsError,
     check_units,
-    driver_units,
+    driver_offsets,
     lerobot_units,
     load_calibration,
-    save_calibration,
 )
 
 RANGES = ((866, 3231), (896, 3211), (866, 3066), (1039, 3121), (0, 4095), (2027, 3483))
@@ -91,13 +90,25 @@ def test_the_grippers_angles_can_be_given() -> None:
     np.testing.assert_allclose(units.to_radians([[0.0], [50.0]]), [[0.1], [0.6]])
 
 
-def test_a_drivers_zero_is_not_lerobots() -> None:
-    offsets = np.degrees(driver_units(ARM, JOINT_NAMES).to_radians(np.zeros(6)))
-    np.testing.assert_allclose(offsets[:4], [-0.04, -0.48, 7.21, -2.81], atol=0.02)
+def test_a_driver_is_told_the_ticks_of_zero_radians() -> None:
+    assert driver_offsets(ARM, JOINT_NAMES) == [2048, 2054, 1966, 2080, 2048, 2141]
+    assert driver_offsets(ARM, ("gripper", "elbow_flex")) == [2141, 1966]
 
 
-def test_a_calibration_file_comes_back_as_it_was(tmp_path) -> None:
-    save_calibration(ARM, tmp_path / "arm.json")
+@pytest.mark.parametrize(
+    ("joint", "changes", "words"),
+    [
+        ("wrist_flex", {"drive_mode": 1}, "wrist_flex.drive_mode: found 1"),
+        ("gripper", {"range_min": 4000, "range_max": 4095}, "gripper: found 0 rad at tick 4114"),
+    ],
+)
+def test_a_driver_is_not_told_what_it_cannot_do(joint, changes, words) -> None:
+    with pytest.raises(UnitsError, match=words):
+        driver_offsets(ARM | {joint: MotorCalibration(**(vars(ARM[joint]) | changes))}, JOINT_NAMES)
+
+
+def test_a_calibration_file_is_read_as_lerobot_wrote_it(tmp_path) -> None:
+    (tmp_path / "arm.json").write_text(json.dumps({name: vars(motor) for name, motor in ARM.items()}))
     assert load_calibration(tmp_path / "arm.json") == ARM
 
 

@@ -41,11 +41,6 @@ def frames(positions: np.ndarray) -> dict[str, np.ndarray]:
     return poses
 
 
-def gripper_frame(positions: np.ndarray) -> np.ndarray:
-    """Origin (..., 3) of `gripper_frame_link` in the base frame [m] for positions (..., 6) [rad]."""
-    return _points(frames(positions)["wrist_roll"], GRIPPER_FRAME[None])[..., 0, :]
-
-
 def lowest_point(positions: np.ndarray) -> np.ndarray:
     """Height (...) above the table [m] of the lowest of gripper frame, fixed finger and moving jaw."""
     poses = frames(positions)

@@ -17,12 +17,6 @@ _FASTEST_CLOCK = 25.0
 """Seconds of the node's clock in one of the machine's: a simulation may run faster than real time."""
 
 
-def missing_joints(found: Sequence[str], expected: Sequence[str]) -> Fault | None:
-    """A joint state with the joints `found` lacks some of those `expected`, or None."""
-    missing = [name for name in expected if name not in found]
-    return Fault("missing joints", f"joint state lacks {', '.join(missing)}") if missing else None
-
-
 _OUTSIDE = 0.5
 """Radians outside its range at which a joint may be measured: stops and calibrations are not exact."""
 

@@ -28,7 +28,7 @@ GRIPPER = "gripper"
 _LAST_TICK = 4095
 _RAD_PER_TICK = 2 * np.pi / _LAST_TICK
 """LeRobot divides a turn by the last tick, not by their number."""
-_DRIVER_ZERO, _DRIVER_RAD_PER_TICK = 2048, 2 * np.pi / (_LAST_TICK + 1)
+_DRIVER_TICKS_PER_RAD = (_LAST_TICK + 1) / (2 * np.pi)
 _SLACK = 0.15
 """Share of a joint's range by which values may lie outside of it and still be plausible."""
 _STILL = 0.02
@@ -76,11 +76,6 @@ def load_calibration(path: Path) -> dict[str, MotorCalibration]:
     if not isinstance(content, dict) or not content:
         raise UnitsError(f"{path}: found {type(content).__name__}, accepted: an object of motors by name")
     return {motor: _motor(f"{path}: {motor}", entry) for motor, entry in content.items()}
-
-
-def save_calibration(calibration: Mapping[str, MotorCalibration], path: Path) -> None:
-    """Write a file that LeRobot and `load_calibration` read."""
-    path.write_text(json.dumps({name: vars(motor) for name, motor in calibration.items()}, indent=4))
 
 
 def _motor(where: str, entry: object) -> MotorCalibration:
@@ -151,12 +146,26 @@ def lerobot_units(
     return Units(names, sign * scale, sign * offset + _per_joint("offsets", offsets, 0.0, names))
 
 
-def driver_units(calibration: Mapping[str, MotorCalibration], joint_names: Sequence[str]) -> Units:
-    """The radians of a servo driver that is not calibrated: zero at tick 2048, 4096 ticks a turn."""
-    names = tuple(joint_names)
-    middles = np.array([_calibrated(calibration, name).middle for name in names])
-    scale = np.full(len(names), _RAD_PER_TICK / _DRIVER_RAD_PER_TICK)
-    return Units(names, scale, (_DRIVER_ZERO - middles) * _RAD_PER_TICK)
+def driver_offsets(calibration: Mapping[str, MotorCalibration], joint_names: Sequence[str]) -> list[int]:
+    """The tick at which each joint is at 0 rad of the model, which a servo driver in ROS has to be told.
+
+    Arm joints are at 0 in the middle of their range; the gripper's range begins at the model's lower limit.
+
+    Raises:
+        UnitsError: a joint is not calibrated, turned round (the driver knows no sign), or has its 0 outside
+            of a turn.
+    """
+    closed = float(JointLimits.so101((GRIPPER,)).lower[0])
+    offsets = []
+    for name in joint_names:
+        motor = _calibrated(calibration, name)
+        if motor.drive_mode:
+            raise UnitsError(f"{name}.drive_mode: found 1, accepted: 0, since the driver has no signs")
+        zero = motor.range_min - closed * _DRIVER_TICKS_PER_RAD if name == GRIPPER else motor.middle
+        if not 0 <= round(zero) <= _LAST_TICK:
+            raise UnitsError(f"{name}: found 0 rad at tick {zero:.0f}, accepted: 0 to {_LAST_TICK}")
+        offsets.append(round(zero))
+    return offsets
 
 
 def _per_joint(

@@ -56,11 +56,6 @@ def iterate_video(path: Path, start: float, count: int) -> Iterator[np.ndarray]:
     raise DatasetError(path, "frames", f"{count - left} from {start:.3f} s on", f"{count} frames")
 
 
-def decode_video(path: Path, start: float, count: int) -> np.ndarray:
-    """What `iterate_video` gives, all at once: (count, H, W, 3) uint8."""
-    return np.stack(list(iterate_video(path, start, count)))
-
-
 def video_info(path: Path, crf: int) -> dict[str, Any]:
     """The `info` block of a video feature, as the format describes its streams."""
     with av.open(str(path)) as container:
