@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -390,3 +391,11 @@ def test_falcon_forgets_latents_of_which_everything_lies_behind() -> None:
     state.latents = aligned
     explored = plan(method, state, **FALCON | {"falcon_exploration": 1.0, "falcon_memory": 200}).latents
     assert {latent.own for latent in explored} == {16}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_has_a_row_in_the_documentation(name: str) -> None:
+    rows = (Path(__file__).parents[1] / "docs" / "methods.md").read_text().splitlines()
+    (row,) = [row.split("|") for row in rows if row.startswith(f"| `{name}` |")]
+    assert ("nothing" in row[3]) == (not METHODS[name].carries)
+    assert (row[5].strip() == "-") == (not METHODS[name].predictors)
