@@ -48,14 +48,20 @@ def train_policy(
         Literal["epsilon", "sample"],
         typer.Option(help="What the denoiser predicts: noise or the clean chunk."),
     ] = "epsilon",
+    image_size: Annotated[
+        tuple[int, int] | None,
+        typer.Option(help="Height and width to which images are reduced.", show_default="the dataset's"),
+    ] = None,
+    units: Annotated[str | None, typer.Option(help=cli_lerobot.UNITS_HELP)] = None,
+    calibration: Annotated[Path | None, typer.Option(help=cli_lerobot.CALIBRATION_HELP)] = None,
     threads: Threads = None,
     fps: DatasetRate = None,
     features: Features = None,
 ) -> None:
     """Train the image encoders, then the denoiser, on a dataset."""
-    from step_ros.training.commands import train_policy
+    from step_ros.lerobot_policies import train_policy_in_radians
 
-    train_policy(
+    train_policy_in_radians(
         dataset,
         out,
         encoder_iterations=encoder_iterations,
@@ -68,6 +74,9 @@ def train_policy(
         max_minutes=max_minutes,
         down_dims=down_dims,
         prediction_type=prediction_type,
+        image_size=image_size,
+        units=units,
+        calibration=calibration,
         threads=threads,
         fps=fps,
         features=pairs("--feature", features),

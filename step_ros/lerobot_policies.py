@@ -11,25 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from step_ros.control.errors import LimitsError
 from step_ros.control.joints import JOINT_NAMES, JointLimits
-from step_ros.control.units import MODES, Units, check_units, lerobot_units, load_calibration
-from step_ros.data.layout import dimension_names
+from step_ros.control.units import MODES, Units, check_units
 from step_ros.data.sources import open_dataset
+from step_ros.dataset_units import NATIVE, UNITS, dataset_units, units_of
 from step_ros.policy.checkpoint import save_checkpoint
-from step_ros.policy.config import ACTION, STATE, PolicyConfig
+from step_ros.policy.config import ACTION, PolicyConfig
 from step_ros.policy.errors import ConfigError
 from step_ros.policy.lerobot.checkpoint import load_lerobot
 from step_ros.policy.lerobot.config import DEFAULT_FPS
 from step_ros.policy.lerobot.files import is_lerobot
 from step_ros.policy.networks import PolicyNetworks
-from step_ros.training.commands import train_predictor
+from step_ros.training.commands import train_policy, train_predictor
 from step_ros.training.loop import LoopResult
 from step_ros.training.matching import convert_policy
-
-NATIVE = "native"
-UNITS = (*MODES, NATIVE)
-"""What a LeRobot policy's states and actions may be in; native ones stay as they are and drive no arm."""
 
 
 def import_policy(
@@ -87,40 +82,45 @@ def train_lerobot_predictor(
         ConfigError: `units` is missing, unknown or does not go with the policy.
         ControlError: the dataset's values cannot be in these units.
     """
-    source = open_dataset(dataset, fps, features)
-    names = tuple(dimension_names(source.features.get(ACTION, {"shape": [0]})))
     if units is None and is_lerobot(policy):
         raise ConfigError("units", None, f"the dataset's, one of {', '.join(UNITS)}: they are not guessed")
     if units == NATIVE and not is_lerobot(policy):
         raise ConfigError("units", units, f"one of {', '.join(MODES)}: this policy is in radians")
-    of_the_arm = set(names) <= set(JOINT_NAMES)
-    stated = units_of(units or "radians", names, calibration) if units or of_the_arm else None
-    if stated is not None:
-        for name in (ACTION, STATE):
-            values = source.columns.get(name)
-            if values is not None and values.shape[1:] == (len(names),):
-                check_units(stated, values.min(axis=0), values.max(axis=0), JointLimits.so101(names))
-    converts = units not in (None, NATIVE)
+    stated = dataset_units(open_dataset(dataset, fps, features), units, calibration)
     return train_predictor(
-        policy, dataset, fps=fps, features=features, units=stated if converts else None, **options
+        policy, dataset, fps=fps, features=features, units=stated if units else None, **options
     )
 
 
-def units_of(mode: str, joints: Sequence[str], calibration: Path | None) -> Units | None:
-    """The units of a mode in UNITS, None for `native`.
+def train_policy_in_radians(
+    dataset: Path,
+    out: Path,
+    units: str | None = None,
+    calibration: Path | None = None,
+    fps: float | None = None,
+    features: Mapping[str, str] | None = None,
+    **options: Any,
+) -> LoopResult:
+    """`training.commands.train_policy`, with the dataset's units looked after.
+
+    Args:
+        units: of the dataset, one of UNITS, by default `radians`; a policy of native ones drives no arm.
+        calibration: LeRobot's calibration file of the arm; `range_m100_100` needs it.
 
     Raises:
-        ConfigError: the mode does not exist.
-        ControlError: the joints are none of the arm's, or the calibration is missing or cannot be read.
+        ConfigError: `units` is unknown.
+        ControlError: the dataset's values cannot be in these units.
     """
-    if mode not in UNITS:
-        raise ConfigError("units", mode, f"one of {', '.join(UNITS)}")
-    if mode == NATIVE:
-        return None
-    unknown = [name for name in joints if name not in JOINT_NAMES]
-    if unknown:
-        raise LimitsError(f"no units for {', '.join(unknown)}; the arm's joints are {', '.join(JOINT_NAMES)}")
-    return lerobot_units(mode, joints, load_calibration(calibration) if calibration else None)
+    stated = dataset_units(open_dataset(dataset, fps, features), units, calibration)
+    return train_policy(
+        dataset,
+        out,
+        fps=fps,
+        features=features,
+        units=stated if units else None,
+        native=units == NATIVE,
+        **options,
+    )
 
 
 def _check_range(networks: PolicyNetworks, units: Units) -> None:

@@ -19,7 +19,10 @@ from step_ros.sim.world import TASKS
 CALLS = {
     cli.demo: ["step_ros.demo:run_demo"],
     cli.collect: ["step_ros.collect:collect"],
-    cli_train.train_policy: ["step_ros.training.commands:train_policy"],
+    cli_train.train_policy: [
+        "step_ros.training.commands:train_policy",
+        "step_ros.lerobot_policies:train_policy_in_radians",
+    ],
     cli_train.train_predictor: [
         "step_ros.training.commands:train_predictor",
         "step_ros.lerobot_policies:train_lerobot_predictor",

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from step_ros.control.units import UnitsError, lerobot_units
 from step_ros.data.errors import DatasetError
 from step_ros.data.reader import Dataset
-from step_ros.lerobot_policies import import_policy, train_lerobot_predictor
+from step_ros.lerobot_policies import import_policy, train_lerobot_predictor, train_policy_in_radians
 from step_ros.policy.checkpoint import load_checkpoint
 from step_ros.policy.errors import CheckpointError, ConfigError
 from step_ros.policy.policy import load_policy
@@ -163,6 +163,35 @@ def test_degrees_in_a_dataset_of_radians_are_caught_by_their_range(theirs, datas
     import_policy(theirs, tmp_path / "ours", "degrees")
     with pytest.raises(UnitsError, match="lie outside their range, so they are probably in another unit"):
         train(tmp_path / "ours", dataset)
+
+
+def test_a_policy_is_trained_in_radians_on_a_dataset_in_degrees_at_a_smaller_image_size(dataset, tmp_path):
+    data = Dataset(dataset)
+    wide = tmp_path / "wide"
+    shutil.copytree(dataset, wide, ignore=shutil.ignore_patterns(".cache"))
+    info = json.loads((wide / "meta/info.json").read_text())
+    info["features"] = {k: v for k, v in info["features"].items() if not k.endswith("wrist")}
+    (wide / "meta/info.json").write_text(json.dumps(info))
+    small = {"encoder_iterations": 1, "iterations": 1, "batch_size": 4, "down_dims": (8, 16), "threads": 1}
+    train_policy_in_radians(wide, tmp_path / "out", "degrees", image_size=(48, 48), **small)
+    config, networks = load_checkpoint(tmp_path / "out")
+    assert config.units == "rad"
+    assert config.input_features[TOP] == (48, 48, 3)
+    units = lerobot_units("degrees", JOINTS)
+    expected = units.to_radians(data.columns["action"]).astype(np.float32)
+    np.testing.assert_allclose(networks.normalizer["action"].low, expected.min(axis=0), atol=1e-6)
+    np.testing.assert_allclose(networks.normalizer["action"].high, expected.max(axis=0), atol=1e-6)
+
+
+def test_a_policy_is_not_trained_on_degrees_taken_for_radians(dataset, tmp_path):
+    with pytest.raises(UnitsError, match="outside their range"):
+        train_policy_in_radians(dataset, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_images_are_not_stretched_to_another_aspect_ratio(dataset, tmp_path):
+    with pytest.raises(DatasetError, match="aspect ratio"):
+        train_policy_in_radians(dataset, tmp_path / "out", "degrees", image_size=(48, 64), threads=1)
 
 
 def test_a_lerobot_policy_needs_its_units_and_a_folder(theirs, dataset, tmp_path):

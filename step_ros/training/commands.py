@@ -16,6 +16,7 @@ from step_ros.data.errors import DatasetError
 from step_ros.data.layout import dimension_names, image_shape, is_camera
 from step_ros.data.reader import Dataset
 from step_ros.data.sources import open_dataset
+from step_ros.data.statistics import array_statistics
 from step_ros.data.windows import Windows, split_episodes
 from step_ros.policy.checkpoint import CARD_FILE, load_checkpoint, save_checkpoint
 from step_ros.policy.config import ACTION, ENVIRONMENT_STATE, STATE, PolicyConfig, PredictorConfig
@@ -65,6 +66,9 @@ def train_policy(
     threads: int | None = None,
     fps: float | None = None,
     features: Mapping[str, str] | None = None,
+    image_size: tuple[int, int] | None = None,
+    units: Units | None = None,
+    native: bool = False,
 ) -> LoopResult:
     """Trains image encoders, then the denoiser on their frozen features; writes a checkpoint to `out`.
 
@@ -72,7 +76,9 @@ def train_policy(
     cameras, state and environment state. shifts: pixels per camera feature; variants: views of each frame
     that the denoiser trains on, the first unshifted. More than one pays only where shifts do not matter: to
     frozen encoders, a shift is another place of the object. pose_weight: see `EncoderObjective`. held_out:
-    share of the episodes. max_minutes: budget of both stages. fps, features: see `open_dataset`.
+    share of the episodes. max_minutes: budget of both stages. fps, features: see `open_dataset`. image_size:
+    (height, width) to which the dataset's images are reduced. units: of the dataset, which becomes one in
+    radians; native: it is in others, and no arm may be driven.
     A call with the same arguments continues an interrupted run, and does nothing to a finished one.
 
     Raises:
@@ -81,10 +87,23 @@ def train_policy(
     """
     accelerator = _accelerator(threads)
     source = open_dataset(dataset, fps, features)
+    stats = source.stats
+    if units is not None:
+        convert_dataset(source, units)
+        stats = stats | {
+            name: array_statistics(source.columns[name]) for name in (ACTION, STATE) if name in stats
+        }
     session = _Session(source, accelerator, batch_size, seed, resume, held_out, out)
     torch.manual_seed(seed)
-    config = policy_config(session.dataset, inputs, down_dims=down_dims, prediction_type=prediction_type)
-    networks = build_networks(config, session.dataset.stats).to(accelerator.device)
+    config = policy_config(
+        session.dataset,
+        inputs,
+        image_size,
+        down_dims=down_dims,
+        prediction_type=prediction_type,
+        units="native" if native else "rad",
+    )
+    networks = build_networks(config, stats).to(accelerator.device)
     windows = session.windows(config)
     shifts = _camera_shifts(config, shifts)
     stages: dict[str, Any] = {}
@@ -104,7 +123,8 @@ def train_policy(
         "command": f"step-ros train policy {session.dataset.root.name} --out {out.name} --encoder-iterations "
         f"{encoder_iterations} --encoder-lr {encoder_lr} --iterations {iterations} --batch-size {batch_size} "
         f"--lr {lr} --seed {seed} --down-dims {' '.join(map(str, down_dims))} "
-        f"--prediction-type {prediction_type}{_time_budget(max_minutes)}{_source(fps, features)}",
+        f"--prediction-type {prediction_type}{_size(image_size)}{_time_budget(max_minutes)}"
+        f"{_source(fps, features)}",
     }
 
     def save(result: LoopResult) -> None:
@@ -215,8 +235,15 @@ def train_predictor(
     return result
 
 
-def policy_config(dataset: Dataset, inputs: tuple[str, ...] | None, **fields: Any) -> PolicyConfig:
+def policy_config(
+    dataset: Dataset,
+    inputs: tuple[str, ...] | None,
+    image_size: tuple[int, int] | None = None,
+    **fields: Any,
+) -> PolicyConfig:
     """Configuration of a policy without predictor for a dataset; `fields` as in `PolicyConfig`.
+
+    image_size: (height, width) of all images, by default each camera's own.
 
     Raises:
         DatasetError: when the dataset lacks `action` or one of the inputs.
@@ -230,7 +257,9 @@ def policy_config(dataset: Dataset, inputs: tuple[str, ...] | None, **fields: An
         if name not in features:
             raise DatasetError(dataset.root, "features", f"no {name}", ", ".join(features))
     shapes = {
-        name: image_shape(features[name]) if is_camera(features[name]) else tuple(features[name]["shape"])
+        name: _picture(features[name], image_size)
+        if is_camera(features[name])
+        else tuple(features[name]["shape"])
         for name in inputs
     }
     return PolicyConfig(
@@ -240,6 +269,10 @@ def policy_config(dataset: Dataset, inputs: tuple[str, ...] | None, **fields: An
         predictor=None,
         **fields,
     )
+
+
+def _picture(feature: dict[str, Any], size: tuple[int, int] | None) -> tuple[int, ...]:
+    return (*size, 3) if size else image_shape(feature)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -318,6 +351,10 @@ def _validated(folder: Path) -> bool:
     """Whether the card already says how the finished predictor compares."""
     card = json.loads((folder / CARD_FILE).read_text()) if (folder / CARD_FILE).exists() else {}
     return "validation" in card.get("stages", {}).get("predictor", {})
+
+
+def _size(image_size: tuple[int, int] | None) -> str:
+    return f" --image-size {image_size[0]} {image_size[1]}" if image_size else ""
 
 
 def _time_budget(max_minutes: float | None) -> str:
