@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from step_ros.evaluation.figures import BAR, INK, SEAM, plain, png
 
@@ -46,6 +47,9 @@ def latency_figure(milliseconds: Mapping[str, Sequence[float]], deadline_ms: flo
         deadline_ms, color=INK, lw=1.2, ls=(0, (4, 1.5)), label=f"next cycle due: {deadline_ms:.0f} ms"
     )
     axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter(ScalarFormatter())
+    axis.xaxis.set_minor_formatter(NullFormatter())
     axis.set_xlabel("milliseconds that a chunk takes on this machine", fontsize=8)
     axis.set_ylabel("share of chunks", fontsize=8)
     axis.legend(frameon=False, fontsize=8)
