@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from step_ros.cli_lerobot import CALIBRATION_HELP, UNITS_HELP
 from step_ros.paths import share_path
+
+if TYPE_CHECKING:
+    from step_ros.data.bag_topics import TopicChoice
 
 BROKEN = 3
 """Exit status of a replay that broke a threshold; 1 means that there was no replay to judge."""
@@ -33,6 +37,13 @@ def pairs(option: str, texts: list[str] | None) -> dict[str, str] | None:
         if not all(text.partition("=")[::2]):
             raise typer.BadParameter(f"found {text}, accepted: NAME=VALUE", param_hint=option)
     return dict(text.split("=", 1) for text in texts) if texts else None
+
+
+def _choice(namespace: str, joint_states: str, actions: str, images: list[str] | None) -> TopicChoice:
+    """The topic options of a command."""
+    from step_ros.data.bag_topics import TopicChoice
+
+    return TopicChoice(namespace, joint_states, actions, pairs("--image", images))
 
 
 def replay(
@@ -77,7 +88,6 @@ def replay(
     joint_names: JointNames = None,
 ) -> None:
     """Let methods plan from what a recorded robot saw, and compare them with what it was told to do."""
-    from step_ros.data.bag_topics import TopicChoice
     from step_ros.evaluation.replay.commands import run_replay
     from step_ros.evaluation.replay.run import ReplayOptions
 
@@ -92,7 +102,7 @@ def replay(
         action_steps=action_steps,
         timeout=timeout,
         joint_names=joint_names,
-        topics=TopicChoice(namespace, joint_states, actions, pairs("--image", images)),
+        topics=_choice(namespace, joint_states, actions, images),
     )
     kept = run_replay(
         bag,
@@ -127,7 +137,6 @@ def bag2lerobot(
     """Turn a recording into a LeRobotDataset v3.0, stamps kept."""
     from step_ros.bag2lerobot import bag2lerobot
     from step_ros.control.joints import JOINT_NAMES
-    from step_ros.data.bag_topics import TopicChoice
 
     converted = bag2lerobot(
         bag,
@@ -137,7 +146,7 @@ def bag2lerobot(
         joint_names=joint_names or JOINT_NAMES,
         crf=crf,
         longest_gap=longest_gap,
-        topics=TopicChoice(namespace, joint_states, actions, pairs("--image", images)),
+        topics=_choice(namespace, joint_states, actions, images),
     )
     typer.echo(f"{len(converted.episodes)} episodes, {sum(converted.episodes)} rows in {out}")
     for reason, count in converted.left_out.most_common():
@@ -145,17 +154,19 @@ def bag2lerobot(
 
 
 def lerobot2bag(
-    dataset: Annotated[Path, typer.Argument(help="Folder of a LeRobotDataset in radians.")],
+    dataset: Annotated[Path, typer.Argument(help="Folder of a LeRobotDataset, v2.x or v3.0.")],
     out: Annotated[Path, typer.Option(help="Folder of the bag, to be created.")],
     episodes: Annotated[
         list[int] | None, typer.Option("--episode", help="May be repeated.", show_default="all")
     ] = None,
     storage: Annotated[Literal["mcap", "sqlite3"], typer.Option(help="Format of the bag.")] = "mcap",
+    units: Annotated[str | None, typer.Option(help=UNITS_HELP, show_default="radians")] = None,
+    calibration: Annotated[Path | None, typer.Option(help=CALIBRATION_HELP)] = None,
 ) -> None:
-    """Turn episodes of a dataset into a bag that can be played, replayed and turned back."""
+    """Turn episodes of a dataset into a bag, in radians, that can be played, replayed and turned back."""
     from step_ros.lerobot2bag import lerobot2bag
 
-    rows = lerobot2bag(dataset, out, episodes, storage)
+    rows = lerobot2bag(dataset, out, episodes, storage, units, calibration)
     typer.echo(f"{rows} rows in {out}")
 
 

@@ -1,29 +1,21 @@
-"""`step-ros replay`, `bag2lerobot` and `lerobot2bag` whole, with a tiny policy and short bags."""
+"""`step-ros replay` whole, with a tiny policy and short bags."""
 
 from __future__ import annotations
 
 import json
 import re
 
-import numpy as np
 import pytest
-from bag_helpers import SIZE, ns, swing, write_bag
+from bag_helpers import SIZE, write_bag
 from policy_helpers import tiny_config
 from typer.testing import CliRunner
 
-from step_ros.bag2lerobot import bag2lerobot
 from step_ros.cli import app
 from step_ros.control.joints import JOINT_NAMES
 from step_ros.data.bag_errors import BagError, MissingTopicError
-from step_ros.data.bag_writer import BagWriter, joint_state
-from step_ros.data.bags import Bag
-from step_ros.data.errors import DatasetError
-from step_ros.data.reader import Dataset
-from step_ros.data.writer import DatasetWriter
 from step_ros.evaluation.replay.commands import run_replay
 from step_ros.evaluation.replay.errors import ReplayError
 from step_ros.evaluation.replay.run import ReplayOptions, prefetched, replay
-from step_ros.lerobot2bag import lerobot2bag
 from step_ros.policy.checkpoint import save_checkpoint
 from step_ros.policy.networks import build_networks
 
@@ -167,88 +159,3 @@ def test_what_fails_while_a_bag_is_read_ahead_is_raised_where_it_is_used() -> No
     assert next(taken) == 1
     with pytest.raises(BagError, match="ends here"):
         next(taken)
-
-
-# Datasets from bags and back.
-
-
-@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
-def test_dataset_to_bag_to_dataset_loses_nothing(tmp_path, storage) -> None:
-    start = write_bag(tmp_path / "bag", 1.5, cameras=("top", "wrist"), formats=("raw", "compressed"))
-    assert bag2lerobot(start, tmp_path / "first", crf=0, task="swing").episodes == [45]
-    lerobot2bag(tmp_path / "first", tmp_path / "again", storage=storage)
-    bag2lerobot(tmp_path / "again", tmp_path / "second", crf=0)
-    first, second = Dataset(tmp_path / "first"), Dataset(tmp_path / "second")
-    assert first.features.keys() == second.features.keys()
-    assert second.episodes[0].row["tasks"] == ["swing"]
-    for name, values in first.columns.items():
-        np.testing.assert_array_equal(values, second.columns[name], err_msg=name)
-    for name in first.cameras:
-        np.testing.assert_array_equal(first.images(name), second.images(name))
-
-
-def test_stamps_are_kept_and_the_action_is_what_comes_next(tmp_path) -> None:
-    bag2lerobot(write_bag(tmp_path / "bag", 1.0), tmp_path / "dataset")
-    dataset = Dataset(tmp_path / "dataset")
-    np.testing.assert_array_equal(dataset.columns["stamp"][:, 0], [ns(k / 30) for k in range(30)])
-    np.testing.assert_array_equal(dataset.columns["stamp.top"], dataset.columns["stamp"])
-    wanted = [swing(k / 30) for k in range(30)]
-    np.testing.assert_allclose(dataset.columns["action"], wanted, atol=1e-6)
-
-
-def test_an_episode_ends_where_a_camera_was_silent(tmp_path) -> None:
-    path = write_bag(tmp_path / "bag", 3.0, blind=(1.0, 1.4))
-    assert bag2lerobot(path, tmp_path / "dataset").episodes == [30, 48]
-
-
-def test_a_camera_that_is_faster_than_the_dataset_is_thinned_out(tmp_path) -> None:
-    assert bag2lerobot(write_bag(tmp_path / "bag", 2.0), tmp_path / "d", fps=10).episodes == [20]
-    stamps = Dataset(tmp_path / "d").columns["stamp"][:, 0]
-    np.testing.assert_allclose(np.diff(stamps) * 1e-9, 0.1, atol=1e-6)
-
-
-def test_a_bag_without_commands_or_rows_makes_no_dataset(tmp_path) -> None:
-    with pytest.raises(MissingTopicError, match="actions"):
-        bag2lerobot(write_bag(tmp_path / "a", 0.5, actions=False), tmp_path / "dataset")
-    with BagWriter(tmp_path / "b") as bag:
-        bag.write("/joint_states", joint_state(ns(0), ("a",), np.zeros(1)))
-        bag.write("/action", joint_state(ns(0), JOINT_NAMES, np.zeros(6)))
-    with pytest.raises(BagError, match=r"no two rows in succession .*lacks shoulder_pan"):
-        bag2lerobot(tmp_path / "b", tmp_path / "dataset")
-    assert not (tmp_path / "dataset").exists()
-
-
-def dataset(folder, scale: float = 1.0, unit: str | None = "rad", names=JOINT_NAMES):
-    feature = {"dtype": "float32", "shape": (6,), "names": [f"{name}.pos" for name in names]}
-    units = {STATE: unit, "action": unit} if unit else None
-    writer = DatasetWriter(folder, 10, {STATE: feature, "action": feature}, units=units)
-    values = scale * np.stack([swing(k / 10) for k in range(5)]).astype(np.float32)
-    for _ in range(2):
-        writer.add_episode({STATE: values, "action": values}, "swing")
-    return folder
-
-
-def test_a_dataset_without_stamps_gets_some_and_its_episodes_stay_apart(tmp_path) -> None:
-    lerobot2bag(dataset(tmp_path / "dataset"), tmp_path / "bag")
-    with Bag(tmp_path / "bag") as bag:
-        stamps = np.array([m.stamp for m in bag.messages(["/joint_states"])])
-    np.testing.assert_allclose(np.diff(stamps)[:4], 0.1)
-    assert np.diff(stamps)[4] > 1.0
-    assert bag2lerobot(tmp_path / "bag", tmp_path / "again", fps=10).episodes == [5, 5]
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"unit": "deg"}, "unit: found deg, accepted: rad"),
-        ({"unit": None, "scale": 100.0}, "values up to"),
-    ],
-)
-def test_degrees_are_not_taken_for_radians(tmp_path, changes, words) -> None:
-    with pytest.raises(DatasetError, match=words):
-        lerobot2bag(dataset(tmp_path / "dataset", **changes), tmp_path / "bag")
-
-
-def test_an_episode_that_is_not_there_is_refused(tmp_path) -> None:
-    with pytest.raises(DatasetError, match="found 7, accepted: 0 to 1"):
-        lerobot2bag(dataset(tmp_path / "dataset"), tmp_path / "bag", episodes=[7])
