@@ -82,25 +82,16 @@ def _ratios(axis: Axes, rows: Sequence[Mapping], kind: str) -> None:
 def _finish(axis: Axes) -> None:
     axis.set_yscale("log")
     axis.axhline(1.0, color=INK, lw=0.8)
-    axis.annotate(
-        "grows",
-        (0.995, 1.0),
-        (0, 3),
-        xycoords=("axes fraction", "data"),
-        textcoords="offset points",
-        ha="right",
-        fontsize=7,
-        color=INK,
-    )
-    axis.annotate(
-        "contracts",
-        (0.995, 1.0),
-        (0, -9),
-        xycoords=("axes fraction", "data"),
-        textcoords="offset points",
-        ha="right",
-        fontsize=7,
-        color=INK,
-    )
-    axis.legend(frameon=False, fontsize=7)
+    for word, below in (("grows", 3), ("contracts", -9)):
+        axis.annotate(
+            word,
+            (0.5, 1.0),
+            (0, below),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            ha="center",
+            fontsize=7,
+            color=INK,
+        )
+    axis.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(0.0, 0.88))
     plain(axis)
