@@ -180,7 +180,6 @@ def make_results(
         list[str] | None, typer.Option(help="Name of a run or step; may be repeated.", show_default="all")
     ] = None,
     workers: Workers = 2,
-    engine: Engine = "auto",
     max_minutes: MaxMinutes = None,
     dry: Annotated[bool, typer.Option("--dry", help="Only say what is finished and what is not.")] = False,
 ) -> None:
@@ -195,7 +194,6 @@ def make_results(
         page=page,
         only=only,
         workers=workers,
-        engine=engine,
         max_minutes=max_minutes,
         dry=dry,
     )

@@ -36,7 +36,6 @@ def make_results(
     page: Path | None = None,
     only: Sequence[str] | None = None,
     workers: int = 2,
-    engine: str = "auto",
     max_minutes: float | None = None,
     dry: bool = False,
 ) -> bool:
@@ -48,7 +47,7 @@ def make_results(
         out: folder of the JSON files, with the report in `report/`.
         work: folder of data and checkpoints.
         page: filled with the tables, as for `report`.
-        only: names of runs and steps; by default all runs and the steps that nothing else needs.
+        only: names of runs and steps; by default what the plan has results for.
         max_minutes: stop after so long; trainings are not cut, and run to their end.
         dry: only say what is finished and what there is to do.
 
@@ -69,7 +68,7 @@ def make_results(
         known = ", ".join([*found.runs, *found.steps])
         raise ReportError(f"only: found {', '.join(unknown)}; accepted: {known}")
     deadline = time.monotonic() + 60 * max_minutes if max_minutes else float("inf")
-    maker = _Maker(read, out, work, workers, engine, deadline, Console())
+    maker = _Maker(read, out, work, workers, deadline, Console())
     asked = only or found.results
     # What is late keeps nothing else from being made, so every name is tried.
     states = [maker.show(name) if dry else maker.make(name) for name in asked]
@@ -96,7 +95,6 @@ class _Maker:
     out: Path
     work: Path
     workers: int
-    engine: str
     deadline: float
     console: Console
     _made: dict[str, bool] = field(default_factory=dict)
@@ -149,7 +147,7 @@ class _Maker:
             self._file(run),
             SEED,
             self.workers,
-            self.engine,
+            run.engine,
             run.servo,
             baseline=run.baseline,
             agreement=run.agreement,

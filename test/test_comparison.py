@@ -12,7 +12,7 @@ from matplotlib.image import imread
 
 from step_ros.evaluation.comparison.errors import ReportError
 from step_ros.evaluation.comparison.markers import fill
-from step_ros.evaluation.comparison.paper import paper_tables
+from step_ros.evaluation.comparison.paper import paper_tables, usual_rows
 from step_ros.evaluation.comparison.pareto import front, pareto_plot, points
 from step_ros.evaluation.comparison.plan import read_plan
 from step_ros.evaluation.comparison.report import report
@@ -187,6 +187,17 @@ def test_the_papers_tables_show_ours_beside_its_figures_and_say_that_they_differ
     assert step.rstrip("| ").endswith("STEP-2 | 0.90, 3 ms")
     state_table = text[text.index("Table 2") : text.index("Table 3")]
     assert "STEP-2" not in state_table
+
+
+def test_methods_of_any_run_answer_the_papers_rows_by_their_steps():
+    entries = {
+        "ddpm": {"method": "ddpm"},
+        "a": {"method": "ddim", "in_force": {"timesteps": [75, 25], "num_inference_steps": 9}},
+        "b": {"method": "step", "in_force": {"timesteps": None, "num_inference_steps": 4}},
+        "c": {"method": "predictor", "in_force": {}},
+    }
+    rows = {"ddpm": ("Vanilla (DDPM)", "100"), "a": ("DDIM", "2"), "b": ("STEP", "4")}
+    assert usual_rows(entries) == rows
 
 
 def test_a_page_gets_its_generated_parts_and_keeps_the_rest(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import multiprocessing
 import time
@@ -161,14 +162,21 @@ def _uncompared(file: RunFile, variants: Sequence[Variant], seeds: range) -> dic
 
 
 def _run(jobs: list[Job], workers: int) -> Iterable[tuple[str, EpisodeResult]]:
-    if not jobs:
-        return
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns) as progress, multiprocessing.get_context("spawn").Pool(workers) as pool:
+    with Progress(*columns) as progress:
         bar = progress.add_task("eval", total=len(jobs))
-        for label, result in pool.imap_unordered(_episode, jobs):
+        for label, result in _results(jobs, workers):
             progress.update(bar, advance=1, description=label)
             yield label, result
+
+
+def _results(jobs: list[Job], workers: int) -> Iterable[tuple[str, EpisodeResult]]:
+    """One worker is this process itself: it starts at once."""
+    if workers == 1 or not jobs:
+        yield from map(_episode, jobs)
+        return
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        yield from pool.imap_unordered(_episode, jobs)
 
 
 def _episode(job: Job) -> tuple[str, EpisodeResult]:
@@ -187,7 +195,10 @@ def _policy_for(job: Job) -> Policy:
 
 @cache
 def _world(task: str, servo: str) -> Environment:
-    return open_environment(task, servo)
+    world = open_environment(task, servo)
+    # What renders has to be freed before the interpreter begins to fall apart.
+    atexit.register(world.close)
+    return world
 
 
 @cache

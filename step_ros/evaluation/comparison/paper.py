@@ -15,6 +15,8 @@ WARNING = (
     "ours from the simulated SO-ARM101 and Push-T of this package; what can be compared is how methods rank "
     "within a column, not one column with another."
 )
+_THEIRS = {"ddim": "DDIM", "step": "STEP", "spatial_prior": "BRIDGER", "falcon": "Falcon"}
+"""The paper's names of methods with a number of steps, by ours."""
 OURS_ALONE = "not in the paper"
 
 
@@ -28,8 +30,26 @@ def paper_tables(runs: Sequence[Shown], source: Path | None = None) -> str:
     return "\n\n".join([WARNING, *(_table(table, runs) for table in tables)])
 
 
+def usual_rows(methods: Mapping[str, Mapping]) -> dict[str, tuple[str, str]]:
+    """Rows of the paper's tables that a run's methods answer, by label, where nobody says which."""
+    rows = {}
+    for label, entry in methods.items():
+        method, settings = entry.get("method"), entry.get("in_force", {})
+        steps = len(settings.get("timesteps") or ()) or settings.get("num_inference_steps")
+        if method == "ddpm":
+            rows[label] = ("Vanilla (DDPM)", "100")
+        elif method == "rti":
+            rows[label] = ("RTI-DP", "-")
+        elif method == "ddim" and settings.get("solver") == "dpmsolver++":
+            rows[label] = ("DPM-Solver++", str(steps))
+        elif method in _THEIRS:
+            rows[label] = (_THEIRS[method], str(steps))
+    return rows
+
+
 def _table(table: Mapping, runs: Sequence[Shown]) -> str:
-    ours = [run for run in runs if run.results.get("observations") == table["observations"]]
+    # Ablations answer no row of the paper; the page shows them elsewhere.
+    ours = [run for run in runs if run.paper and run.results.get("observations") == table["observations"]]
     head = ["method", "steps", *(f"paper: {task}" for task in table["tasks"])]
     head += ["our method", *(f"ours: {run.title}" for run in ours)]
     lines = [head, ["---", "---:", *["---:"] * len(table["tasks"]), "---", *["---:"] * len(ours)]]

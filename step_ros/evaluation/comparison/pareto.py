@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from step_ros.evaluation.comparison.tables import Shown
 from step_ros.evaluation.figures import INK, SEAM, plain, png
@@ -38,7 +38,7 @@ class Point:
 
 
 def pareto_plot(runs: Sequence[Shown]) -> bytes:
-    """One panel per run as PNG, time on a logarithmic axis; only methods on the front are named in it."""
+    """One panel per run as PNG, time on a logarithmic axis; methods on the front are numbered and named."""
     rows = -(-len(runs) // COLUMNS)
     columns = min(COLUMNS, len(runs))
     figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows + 0.5), layout="constrained")
@@ -106,19 +106,34 @@ def _panel(axis: Axes, found: Sequence[Point]) -> dict[str, object]:
         lw=1.2,
         zorder=0,
     )
-    for number, point in enumerate(best):
+    for number, point in enumerate(best, start=1):
         axis.annotate(
-            point.name,
+            str(number),
             (point.milliseconds, point.success),
-            xytext=(6, -10 - 11 * (number % 2)),
+            xytext=(-4, 5),
             textcoords="offset points",
+            ha="right",
             fontsize=7,
             color=INK,
         )
+    axis.text(
+        0.98,
+        0.03,
+        "\n".join(f"{number}  {point.name}" for number, point in enumerate(best, start=1)),
+        transform=axis.transAxes,
+        ha="right",
+        va="bottom",
+        multialignment="left",
+        fontsize=7,
+        color=INK,
+        bbox={"facecolor": "white", "edgecolor": SEAM, "alpha": 0.85},
+    )
     lowest = min(point.low for point in found)
-    axis.set_ylim(max(-3, lowest - 0.12 * (103 - lowest)), 103)
+    axis.set_ylim(max(-3, lowest - 0.3 * (106 - lowest)), 106)
+    axis.set_yticks([tick for tick in axis.get_yticks() if axis.get_ylim()[0] < tick <= 100 and tick >= 0])
     axis.margins(x=0.12)
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())
     axis.set_xlabel("milliseconds a cycle, median", fontsize=8)
     axis.set_ylabel("success, % (95 % interval)", fontsize=8)
     return handles

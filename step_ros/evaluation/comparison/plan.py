@@ -45,7 +45,7 @@ class Run:
     Attributes:
         name: of its JSON file, without `.json`.
         title: for readers.
-        task, checkpoint, servo: as for `evaluate`.
+        task, checkpoint, servo, engine: as for `evaluate`.
         episodes, agreement: how many, of every method.
         methods: what readers call each variant's word, in the order of the tables.
         paper: row (method, steps) of the paper's tables by variant's word.
@@ -67,6 +67,7 @@ class Run:
     baseline: str
     needs: tuple[str, ...] = ()
     pending: tuple[str, ...] = ()
+    engine: str = "auto"
     max_ticks: int | None = None
 
     @property
@@ -82,14 +83,17 @@ class Run:
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps and runs by name, in the order of the file."""
+    """Steps and runs by name, in the order of the file, and the names that a size is content with."""
 
     steps: Mapping[str, Step] = field(default_factory=dict)
     runs: Mapping[str, Run] = field(default_factory=dict)
+    only: tuple[str, ...] = ()
 
     @property
     def results(self) -> list[str]:
-        """Names of all runs, and of the steps that nothing else needs."""
+        """What is made: all runs and the steps that nothing else needs, unless the size names some."""
+        if self.only:
+            return list(self.only)
         needed = {need for part in (*self.steps.values(), *self.runs.values()) for need in part.needs}
         return [*self.runs, *(name for name in self.steps if name not in needed)]
 
@@ -124,7 +128,7 @@ def read_plan(file: Path, size: str, out: Path, work: Path) -> Plan:
         unknown = sorted(set(part.needs) - set(steps))
         if unknown:
             raise ReportError(f"{file}: {part.name} needs {', '.join(unknown)}; accepted: {', '.join(steps)}")
-    return Plan(steps, runs)
+    return Plan(steps, runs, tuple(sizes[size].get("only", ())))
 
 
 def _step(name: str, step: Mapping, values: Mapping[str, object]) -> Step:
@@ -165,6 +169,7 @@ def _run(name: str, run: Mapping, sets: Mapping, values: Mapping[str, object]) -
         baseline=run.get("baseline", "ddpm").format(**local),
         needs=tuple(run.get("needs", ())),
         pending=tuple(pending),
+        engine=values.get("engine", "auto"),
         max_ticks=values.get("max_ticks"),
     )
 

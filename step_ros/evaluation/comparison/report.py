@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from step_ros.evaluation.comparison.markers import fill
-from step_ros.evaluation.comparison.paper import paper_tables
+from step_ros.evaluation.comparison.paper import paper_tables, usual_rows
 from step_ros.evaluation.comparison.pareto import pareto_plot
 from step_ros.evaluation.comparison.plan import Plan, Run
 from step_ros.evaluation.comparison.tables import (
@@ -65,7 +65,7 @@ def report(
 
 def _shown(name: str, results: Mapping, file: Path, folder: Path, run: Run | None) -> Shown:
     title = run.title if run else name.replace("_", " ")
-    names, paper = (run.names, run.paper_rows) if run else ({}, {})
+    names, paper = (run.names, run.paper_rows) if run else ({}, usual_rows(results["methods"]))
     return Shown(name, title, _relative(file, folder), results, names, paper)
 
 
