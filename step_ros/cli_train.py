@@ -145,7 +145,7 @@ def train_predictor(
     ] = None,
     history: Annotated[bool, typer.Option(help="Whether it sees the past commands.")] = True,
     observation: Annotated[bool, typer.Option(help="Whether it sees the observation.")] = True,
-    kl_weight: Annotated[float, typer.Option(min=0.0, help="Weight of a prior's divergence.")] = 0.01,
+    kl_weight: Annotated[float, typer.Option(min=0.0, help="Weight of a prior's divergence.")] = 0.001,
     time_shift: Annotated[int, typer.Option(min=0, help="Moves the history by up to so many ticks.")] = 4,
     noise: Annotated[float, typer.Option(min=0.0, help="White noise on the history, normalised.")] = 0.25,
     offset: Annotated[

@@ -42,7 +42,7 @@ def objective(kind: str, data: Examples) -> PredictorObjective | PriorObjective:
         return PredictorObjective(networks, data, data, HistoryAugmentation(), "x")
     if kind == "leaked":
         return LeakedPredictorObjective(networks, data, data, "x")
-    return PriorObjective(networks, data, data, 0.01, "x")
+    return PriorObjective(networks, data, data, 0.001, "x")
 
 
 @pytest.mark.parametrize(("kind", "leaks"), [("past", False), ("leaked", True)])
@@ -86,10 +86,11 @@ def test_a_prior_learns_both_of_two_ways() -> None:
     """Half of the demonstrations go up, half down, from the same observation; a regression goes between."""
     ways = np.repeat(np.float32([0.5] * 30 + [-0.5] * 40)[:, None], 3, axis=1)
     data = examples(ways)
+    torch.manual_seed(0)
     found = objective("prior", data)
     optimizer = torch.optim.Adam(found.model.parameters(), 1e-2)
     generator = torch.Generator().manual_seed(0)
-    for _ in range(150):
+    for _ in range(300):
         optimizer.zero_grad()
         found.loss(found.model, 32, generator).backward()
         optimizer.step()

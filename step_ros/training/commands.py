@@ -157,7 +157,7 @@ def train_predictor(
     out: Path | None = None,
     units: Units | None = None,
     renamed: Mapping[str, str] | None = None,
-    kl_weight: float = 0.01,
+    kl_weight: float = 0.001,
 ) -> LoopResult:
     """Trains a predictor on the frozen features of a checkpoint and adds it to that checkpoint.
 

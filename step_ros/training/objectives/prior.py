@@ -42,7 +42,8 @@ class PriorObjective:
     latent's dimensions.
 
     The released code of STEP raises the weight to 2, at which the latent says nothing and the prior is a
-    regression; 0.01 is the ratio that BRIDGER's authors end with. The weight is constant here.
+    regression, and BRIDGER's authors end with a ratio of 0.01; what the weight does is measured in
+    docs/methods.md. It is constant here.
     """
 
     name = "predictor"
