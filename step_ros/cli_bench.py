@@ -28,7 +28,9 @@ def stall(
     ] = None,
     arms: Annotated[
         list[str] | None,
-        typer.Option("--arm", help="NAME=SERVO; may be repeated.", show_default="sticky and dead_band"),
+        typer.Option(
+            "--arm", help="NAME=SERVO; may be repeated.", show_default="sticky, dead_band and stiff"
+        ),
     ] = None,
     checkpoints: Annotated[
         list[str] | None,

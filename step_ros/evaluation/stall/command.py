@@ -28,9 +28,13 @@ from step_ros.evaluation.stall.findings import Rows, compare, false_firings, row
 from step_ros.paths import share_path
 from step_ros.sim.environments import IDEAL_SERVO
 
-ARMS = {"sticky": "sticky", "dead_band": "sticky:dead_band=0.05"}
-"""Servo by the name that results call an arm by: as measured, and with the dead band of a worn or badly set
-one."""
+ARMS = {
+    "sticky": "sticky",
+    "dead_band": "sticky:dead_band=0.05",
+    "stiff": "sts3215:dead_band=0.05",
+}
+"""Servo by the name that results call an arm by: as measured, with the dead band of a worn or badly set one,
+and with that alone on a servo that follows at once."""
 IDEAL = "ideal"
 SHOWN = (
     "rule",
