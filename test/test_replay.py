@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 
 from step_ros.cli import app
 from step_ros.control.joints import JOINT_NAMES
-from step_ros.data.bag_errors import BagError, MissingTopicError
+from step_ros.data.bag_errors import MissingTopicError
 from step_ros.evaluation.replay.commands import run_replay
 from step_ros.evaluation.replay.errors import ReplayError
-from step_ros.evaluation.replay.run import ReplayOptions, prefetched, replay
+from step_ros.evaluation.replay.run import ReplayOptions, replay
 from step_ros.policy.checkpoint import save_checkpoint
 from step_ros.policy.networks import build_networks
 
@@ -148,14 +148,3 @@ def test_joints_of_other_names_are_named_on_both_sides(policy, tmp_path) -> None
         replay(path, policy, ReplayOptions(engine="torch"))
     options = ReplayOptions(engine="torch", reference="", joint_names=tuple("abcdef"), cold_twins=False)
     assert replay(path, policy, options).results["cycles"] == 4
-
-
-def test_what_fails_while_a_bag_is_read_ahead_is_raised_where_it_is_used() -> None:
-    def items():
-        yield 1
-        raise BagError("the file ends here")
-
-    taken = prefetched(items(), 2)
-    assert next(taken) == 1
-    with pytest.raises(BagError, match="ends here"):
-        next(taken)

@@ -10,9 +10,17 @@ import torch
 from torch import Tensor
 
 from step_ros.data.array_dataset import cache_folder
+from step_ros.data.prefetch import prefetched
 from step_ros.data.reader import Dataset, Episode
-from step_ros.policy.networks import PolicyNetworks
+from step_ros.policy import openvino_engine
+from step_ros.policy.config import PolicyConfig
+from step_ros.policy.engine import make_engine
+from step_ros.policy.graphs import Graphs
+from step_ros.policy.networks import PolicyNetworks, feature_parts
 from step_ros.training.augmentation import random_shifts, shift_images
+
+PIECES_AHEAD = 2
+"""Blocks of images that are decoded before they are encoded."""
 
 
 def encode_dataset(
@@ -29,10 +37,11 @@ def encode_dataset(
 
     names: the dataset's name of every input. Variant 0 sees the images as they are; each other variant moves
     a camera by up to `shifts[name]` pixels, by the same amount throughout an episode, so that motion between
-    frames stays true. Images are read as a stream, at the policy's size. The result is kept in the dataset's
-    cache folder under its digest. `report(done, total)` is called after every pass.
+    frames stays true. Images are read as a stream, at the policy's size, and decoded while others are
+    encoded. The result is kept in the dataset's cache folder under its digest. `report(done, total)` is
+    called after every pass.
     """
-    digest = _digest(networks, dataset, names, shifts, variants, seed)
+    digest = _digest(networks, dataset, names, shifts, variants, seed, compiles(networks, device))
     path = cache_folder(dataset.root) / f"features-{digest}.npy"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
@@ -56,33 +65,72 @@ def _encode(
     features: np.ndarray,
 ) -> None:
     config = networks.config
-    generator = torch.Generator().manual_seed(seed)
+    encoders = {name: frame_encoder(networks, name, device) for name in config.image_names}
     done, total = 0, features.shape[0] * features.shape[1]
-    for variant in range(len(features)):
+    pieces = _pieces(config, dataset, names, shifts, seed, len(features))
+    for variant, start, stop, frames in prefetched(pieces, PIECES_AHEAD):
+        with torch.inference_mode():
+            images = {name: encoders[name](seen) for name, seen in frames.items()}
+            vectors = {
+                name: torch.from_numpy(dataset.columns[names[name]][start:stop]).to(device)
+                for name in config.vector_names
+            }
+            parts = feature_parts(config, networks.normalizer, vectors, images)
+            features[variant, start:stop] = torch.cat(parts, dim=-1).cpu().numpy()
+        done += stop - start
+        report(done, total)
+
+
+def frame_encoder(
+    networks: PolicyNetworks, name: str, device: torch.device
+) -> Callable[[np.ndarray], Tensor]:
+    """What makes frames (n, H, W, 3) uint8 of an image input features (n, D) on `device`; it is frozen.
+
+    A ResNet is compiled by OpenVINO where there is no GPU, which is up to twice as fast as torch.
+    """
+    if not compiles(networks, device):
+        return lambda frames: networks.encode_frames(name, torch.from_numpy(frames).to(device))
+    engine = make_engine("openvino", networks, threads=torch.get_num_threads())
+    encode = engine.compile(Graphs(networks).encode(name))
+    return lambda frames: torch.from_numpy(np.concatenate([encode(frame[None]) for frame in frames]))
+
+
+def compiles(networks: PolicyNetworks, device: torch.device) -> bool:
+    """Whether frames are encoded by OpenVINO."""
+    return networks.config.resnet is not None and device.type == "cpu" and openvino_engine.AVAILABLE
+
+
+def _pieces(
+    config: PolicyConfig,
+    dataset: Dataset,
+    names: Mapping[str, str],
+    shifts: Mapping[str, int],
+    seed: int,
+    variants: int,
+) -> Iterator[tuple[int, int, int, dict[str, np.ndarray]]]:
+    """Variant, rows [start, stop) and their images per input, for all variants and episodes in order."""
+    generator = torch.Generator().manual_seed(seed)
+    for variant in range(variants):
         for episode in dataset.episodes:
             move = {
                 name: random_shifts(1, shifts[name] if variant else 0, generator)
                 for name in config.image_names
             }
             start = episode.start
-            for images in _blocks(networks, dataset, names, episode):
+            for images in _blocks(config, dataset, names, episode):
                 stop = start + len(next(iter(images.values()))) if images else episode.stop
-                observation = {name: dataset.columns[names[name]][start:stop] for name in config.vector_names}
-                for name, seen in images.items():
-                    observation[name] = shift_images(seen, move[name].repeat(len(seen), axis=0))
-                tensors = {name: torch.from_numpy(v).to(device)[None] for name, v in observation.items()}
-                with torch.inference_mode():
-                    features[variant, start:stop] = networks.encode(tensors)[0].cpu().numpy()
-                done += stop - start
+                moved = {
+                    name: shift_images(seen, move[name].repeat(len(seen), axis=0))
+                    for name, seen in images.items()
+                }
+                yield variant, start, stop, moved
                 start = stop
-                report(done, total)
 
 
 def _blocks(
-    networks: PolicyNetworks, dataset: Dataset, names: Mapping[str, str], episode: Episode
+    config: PolicyConfig, dataset: Dataset, names: Mapping[str, str], episode: Episode
 ) -> Iterator[dict[str, np.ndarray]]:
     """An episode's images per input, some frames at a time; once nothing for a policy without cameras."""
-    config = networks.config
     if not config.image_names:
         yield {}
         return
@@ -100,6 +148,7 @@ def _digest(
     shifts: Mapping[str, int],
     variants: int,
     seed: int,
+    compiled: bool,
 ) -> str:
     parts = [repr((sorted(shifts.items()), variants, seed, dataset.num_frames)).encode()]
     for module in (networks.normalizer, networks.encoders):
@@ -107,4 +156,5 @@ def _digest(
     parts += [dataset.columns["action"].tobytes()]
     special = (networks.config.resnet, {name: source for name, source in names.items() if name != source})
     parts += [repr(special).encode()] if any(special) else []
+    parts += [b"openvino"] if compiled else []
     return hashlib.sha256(b"".join(parts)).hexdigest()[:16]

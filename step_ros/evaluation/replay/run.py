@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -18,6 +14,7 @@ from step_ros.control.joints import JointLimits
 from step_ros.data.bag_errors import MissingTopicError
 from step_ros.data.bag_topics import ACTIONS, TopicChoice, find_topics
 from step_ros.data.bags import Bag
+from step_ros.data.prefetch import prefetched
 from step_ros.data.recorded import TRAJECTORIES
 from step_ros.evaluation.replay.cycles import Cut, Cycle, CycleReader, Findings
 from step_ros.evaluation.replay.errors import ReplayError
@@ -34,8 +31,6 @@ WITHOUT_HISTORY = " without history"
 """Ends the label of a method's twin that starts cold in every cycle."""
 AHEAD = 8
 """Cycles that may be read before they are planned."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -285,40 +280,3 @@ class _Pauses:
 
     def values(self) -> dict[str, int]:
         return {"pauses": self._pauses, "cycles_in_pauses": self._cycles}
-
-
-def prefetched(items: Iterable[T], depth: int) -> Iterator[T]:
-    """`items`, made on a thread of its own, at most `depth` ahead; what it raises is raised here."""
-    slots: queue.Queue[tuple[bool, object]] = queue.Queue(depth)
-    stopped = threading.Event()
-
-    def put(entry: tuple[bool, object]) -> None:
-        while not stopped.is_set():
-            with suppress(queue.Full):
-                slots.put(entry, timeout=0.1)
-                return
-
-    def produce() -> None:
-        try:
-            for item in items:
-                put((True, item))
-                if stopped.is_set():
-                    return
-            put((False, None))
-        except BaseException as error:
-            put((False, error))
-
-    thread = threading.Thread(target=produce, name="bag", daemon=True)
-    thread.start()
-    try:
-        while True:
-            more, item = slots.get()
-            if more:
-                yield item
-            elif item is None:
-                return
-            else:
-                raise item
-    finally:
-        stopped.set()
-        thread.join()
