@@ -33,6 +33,8 @@ POLICY_IMAGE_SIZE = (96, 128)
 """Inputs of the benchmark's own policy, of the images' aspect ratio."""
 REACH = 0.15
 """How far its commands may lie from zero [rad], where the synthetic robot stands: near, as on a real one."""
+OUTPUT = 0.1
+"""Factor of its denoiser's output: most chunks are such that an arm can follow them as they are."""
 CONFIGURE_SECONDS = 300.0
 IDLE_SECONDS = 10.0
 LAST_REPORT_SECONDS = 2.0
@@ -87,7 +89,7 @@ def bench_node(
         config = _config(checkpoint) if checkpoint else _default_config(cameras)
         _check_images(config, image_size)
         if checkpoint is None:
-            save_untrained(folder / "policy", config, reach=REACH)
+            save_untrained(folder / "policy", config, reach=REACH, output=OUTPUT)
         environment = _environment(dds_profile)
         try:
             with console.status(f"Measuring /step for {seconds:.0f} s"):

@@ -18,12 +18,12 @@ def segment(span: np.ndarray | float, p: tuple, v: tuple | None = None, a: tuple
     """
     change = p[1] - p[0]
     if v is None:
-        return np.stack([p[0], change / span])
+        return np.array([p[0], change / span])
     v0, v1 = span * v[0], span * v[1]
     if a is None:
-        return np.stack([p[0], v[0], (3 * change - 2 * v0 - v1) / span**2, (v0 + v1 - 2 * change) / span**3])
+        return np.array([p[0], v[0], (3 * change - 2 * v0 - v1) / span**2, (v0 + v1 - 2 * change) / span**3])
     a0, a1 = span**2 * a[0], span**2 * a[1]
-    return np.stack(
+    return np.array(
         [
             p[0],
             v[0],

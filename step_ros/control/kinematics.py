@@ -34,24 +34,28 @@ def frames(positions: np.ndarray) -> dict[str, np.ndarray]:
     """
     positions = np.asarray(positions, dtype=float)
     poses: dict[str, np.ndarray] = {}
-    for index, (joint, (parent, origin, rpy)) in enumerate(_JOINTS.items()):
-        fixed = _transform(origin, rpy)
-        before = fixed if parent is None else poses[parent] @ fixed
+    for index, (joint, (parent, _, _)) in enumerate(_JOINTS.items()):
+        before = _FIXED[joint] if parent is None else poses[parent] @ _FIXED[joint]
         poses[joint] = before @ _turn(positions[..., index])
     return poses
 
 
 def lowest_point(positions: np.ndarray) -> np.ndarray:
-    """Height (...) above the table [m] of the lowest of gripper frame, fixed finger and moving jaw."""
-    poses = frames(positions)
-    fixed = _points(poses["wrist_roll"], np.vstack([GRIPPER_FRAME, FIXED_FINGER]))
-    moving = _points(poses["gripper"], MOVING_JAW)
-    return np.concatenate([fixed, moving], axis=-2)[..., 2].min(axis=-1)
+    """Height (...) above the table [m] of the lowest of gripper frame, fixed finger and moving jaw.
 
-
-def _points(pose: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Points (P, 3) of a link in the base frame: (..., P, 3)."""
-    return points @ np.swapaxes(pose[..., :3, :3], -1, -2) + pose[..., None, :3, 3]
+    Runs with every command, so only the heights are computed: the third row of each link's pose, from the
+    base on.
+    """
+    positions = np.asarray(positions, dtype=float)
+    angles = positions.reshape(-1, positions.shape[-1]).T
+    row = np.broadcast_to([[0.0], [0.0], [1.0], [0.0]], (4, angles.shape[1]))
+    lowest = np.inf
+    for joint, cos, sin in zip(_JOINTS, np.cos(angles), np.sin(angles), strict=True):
+        x, y, z, height = _FIXED[joint].T @ row
+        row = np.stack([cos * x + sin * y, cos * y - sin * x, z, height])
+        if joint in _LOWEST:
+            lowest = np.minimum(lowest, (_LOWEST[joint] @ row).min(axis=0))
+    return lowest.reshape(positions.shape[:-1])
 
 
 def _turn(angle: np.ndarray) -> np.ndarray:
@@ -75,3 +79,11 @@ def _transform(origin: tuple[float, ...], rpy: tuple[float, ...]) -> np.ndarray:
     ]
     pose[:3, 3] = origin
     return pose
+
+
+_FIXED = {joint: _transform(origin, rpy) for joint, (_, origin, rpy) in _JOINTS.items()}
+_LOWEST = {
+    "wrist_roll": np.insert([GRIPPER_FRAME, *FIXED_FINGER], 3, 1.0, axis=1),
+    "gripper": np.insert(MOVING_JAW, 3, 1.0, axis=1),
+}
+"""Points (P, 4) of a link that can be the lowest, homogeneous."""

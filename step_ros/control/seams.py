@@ -114,7 +114,8 @@ def join(chunk: Trajectory, plan: Trajectory, now: float, switch: float, blend: 
     offset, drift = old.position - new.position, old.velocity - new.velocity
     begins_late = chunk.stamp + chunk.times[0] > now
     before = _until_switch(chunk, plan, now, switch)
-    if blend == 0 or (not begins_late and _agree(chunk, plan, before[0], switch)):
+    meets = max(np.abs(offset).max(), np.abs(drift).max()) < _SAME
+    if blend == 0 or (meets and not begins_late and _agree(chunk, plan, before[0], switch)):
         return chunk
     end = min(switch + blend, chunk.end)
     whole = chunk.with_point(switch).with_point(end)
