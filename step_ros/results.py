@@ -20,8 +20,7 @@ from step_ros.evaluation.commands import evaluate
 from step_ros.evaluation.comparison.errors import ReportError
 from step_ros.evaluation.comparison.plan import SEED, Plan, Run, Step, read_plan
 from step_ros.evaluation.comparison.report import report
-from step_ros.evaluation.runs import read_run
-from step_ros.evaluation.variants import parse_variant
+from step_ros.evaluation.runs import DDPM, read_run
 from step_ros.paths import share_path
 
 OUT = Path("results", "comparison")
@@ -196,8 +195,7 @@ def missing(run: Run, file: Path) -> list[str]:
         entry = methods.get(label, {"episodes": []})
         agreement = {row["seed"] for row in entry.get("agreement", [])}
         return bool(
-            seeds - {row["seed"] for row in entry["episodes"]}
-            or (parse_variant("ddpm").label != label and compared - agreement)
+            seeds - {row["seed"] for row in entry["episodes"]} or (label != DDPM and compared - agreement)
         )
 
     return [*(label for label in run.names if lacks(label)), *run.pending]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import dataclasses
 import multiprocessing
 import time
@@ -17,7 +16,7 @@ from rich.table import Table
 from step_ros.evaluation.agreement import compare_with_ddpm
 from step_ros.evaluation.provenance import provenance
 from step_ros.evaluation.rollout import EpisodeResult, run_episode
-from step_ros.evaluation.runs import RunFile, fingerprint
+from step_ros.evaluation.runs import DDPM, RunFile, fingerprint
 from step_ros.evaluation.variants import Variant, checkpoint_folders, parse_variant
 from step_ros.policy.errors import ConfigError
 from step_ros.policy.policy import Policy, load_policy
@@ -25,7 +24,9 @@ from step_ros.sim.environment import Environment
 from step_ros.sim.environments import open_environment
 
 SAVE_EVERY = 10
-DDPM = Variant("ddpm", "ddpm", {})
+_worlds: dict[tuple[str, str], Environment] = {}
+"""Open in this process."""
+REFERENCE = Variant(DDPM, "ddpm", {})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,26 +102,29 @@ def evaluate(
     file.head["observations"] = _observations(checkpoint)
     deadline = time.monotonic() + 60 * max_minutes if max_minutes else float("inf")
     commit = {"commit": file.head.get("commit")}
-    for finished, (label, result) in enumerate(_run(jobs, workers), start=1):
-        file.episodes[label][result.seed] = dataclasses.asdict(result) | commit
-        if finished % SAVE_EVERY == 0:
+    try:
+        for finished, (label, result) in enumerate(_run(jobs, workers), start=1):
+            file.episodes[label][result.seed] = dataclasses.asdict(result) | commit
+            if finished % SAVE_EVERY == 0:
+                file.write(baseline)
+            if time.monotonic() > deadline:
+                break
+        for episode_seed, lacking in compared.items():
+            if time.monotonic() > deadline:
+                break
+            floor, rows = compare_with_ddpm(
+                _world(task, servo),
+                partial(_policy_for, job(REFERENCE, episode_seed)),
+                [(variant.label, partial(_policy_for, job(variant, episode_seed))) for variant in lacking],
+                episode_seed,
+                max_ticks,
+            )
+            file.floor[episode_seed] = floor | commit
+            for label, row in rows.items():
+                file.agreement.setdefault(label, {})[episode_seed] = row | commit
             file.write(baseline)
-        if time.monotonic() > deadline:
-            break
-    for episode_seed, lacking in compared.items():
-        if time.monotonic() > deadline:
-            break
-        floor, rows = compare_with_ddpm(
-            _world(task, servo),
-            partial(_policy_for, job(DDPM, episode_seed)),
-            [(variant.label, partial(_policy_for, job(variant, episode_seed))) for variant in lacking],
-            episode_seed,
-            max_ticks,
-        )
-        file.floor[episode_seed] = floor | commit
-        for label, row in rows.items():
-            file.agreement.setdefault(label, {})[episode_seed] = row | commit
-        file.write(baseline)
+    finally:
+        _close_worlds()
     results = file.write(baseline)
     _print(results)
     return results
@@ -145,7 +149,7 @@ def _observations(checkpoint: Path) -> str:
 
 def _baseline(asked: str | None, known: dict[str, dict]) -> str | None:
     if asked is None:
-        return DDPM.label if DDPM.label in known else None
+        return DDPM if DDPM in known else None
     label = parse_variant(asked).label
     if label not in known:
         raise ConfigError("baseline", asked, "one of the methods: " + ", ".join(known))
@@ -155,7 +159,7 @@ def _baseline(asked: str | None, known: dict[str, dict]) -> str | None:
 def _uncompared(file: RunFile, variants: Sequence[Variant], seeds: range) -> dict[int, list[Variant]]:
     """The variants without a row of agreement, by episode; episodes that all have been in are left out."""
     lacking = {
-        seed: [v for v in variants if v.label != DDPM.label and seed not in file.agreement.get(v.label, {})]
+        seed: [v for v in variants if v.label != DDPM and seed not in file.agreement.get(v.label, {})]
         for seed in seeds
     }
     return {seed: without for seed, without in lacking.items() if without or seed not in file.floor}
@@ -193,12 +197,17 @@ def _policy_for(job: Job) -> Policy:
     return policy
 
 
-@cache
 def _world(task: str, servo: str) -> Environment:
-    world = open_environment(task, servo)
-    # What renders has to be freed before the interpreter begins to fall apart.
-    atexit.register(world.close)
-    return world
+    if (task, servo) not in _worlds:
+        _worlds[task, servo] = open_environment(task, servo)
+    return _worlds[task, servo]
+
+
+def _close_worlds() -> None:
+    """Free what renders: left to the interpreter's end, that complains."""
+    for world in _worlds.values():
+        world.close()
+    _worlds.clear()
 
 
 @cache

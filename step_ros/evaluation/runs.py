@@ -21,6 +21,8 @@ HEAD = ("command", "commit", "versions", "processor", "observations")
 DESCRIPTION = ("method", "checkpoint", "settings", "in_force")
 LATER_FIELDS = {"precision": "fp32", "max_ticks": None}
 """Parts of a run's description that files from before there was a choice do not name, and what held then."""
+DDPM = "ddpm"
+"""Label of the method that chunks are compared with; its own chunks are the floor's."""
 SAME_NETWORKS = ("denoiser.", "encoders.")
 
 Rows = dict[str, dict[int, dict]]
@@ -90,6 +92,8 @@ class RunFile:
     def content(self, baseline: str | None) -> dict:
         """All that is written, with summaries and, where the baseline has rows, differences from it."""
         compared = _sorted(self.episodes.get(baseline or "", {}))
+        floor = _sorted(self.floor)
+        by_itself = summarise_agreement(floor) if floor else {}
         methods = {}
         for label, described in self.methods.items():
             rows = _sorted(self.episodes.get(label, {}))
@@ -101,14 +105,15 @@ class RunFile:
             agreement = _sorted(self.agreement.get(label, {}))
             if agreement:
                 summary |= summarise_agreement(agreement)
+            if label == DDPM and by_itself:
+                summary["alone_ms_median"] = by_itself["alone_ms_median"]
             methods[label] = {**described, "summary": summary, "episodes": rows}
             if agreement:
                 methods[label]["agreement"] = agreement
-        floor = _sorted(self.floor)
         found = {**self.run, "baseline": baseline if compared else None, **self.head}
         found["checkpoints"] = self.checkpoints
         if floor:
-            found |= {"floor_summary": summarise_agreement(floor), "floor": floor}
+            found |= {"floor_summary": by_itself, "floor": floor}
         return {**found, "methods": methods}
 
     def write(self, baseline: str | None) -> dict:
