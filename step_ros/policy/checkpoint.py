@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from step_ros.policy.config import PolicyConfig
 from step_ros.policy.errors import CheckpointError, ConfigError
 from step_ros.policy.lerobot.checkpoint import load_lerobot
 from step_ros.policy.lerobot.files import is_lerobot
 from step_ros.policy.networks import PolicyNetworks, build_networks
+from step_ros.policy.tensor_check import check_tensors
 
 CONFIG_FILE = "config.json"
 MODEL_FILE = "model.safetensors"
@@ -66,25 +66,10 @@ def load_checkpoint(folder: str | Path) -> tuple[PolicyConfig, PolicyNetworks]:
     with torch.device("meta"):
         networks = build_networks(config)
     expected = networks.state_dict()
-    _check_tensors(folder / MODEL_FILE, tensors, expected)
+    check_tensors(folder / MODEL_FILE, tensors, expected, CONFIG_FILE)
     tensors = {name: tensor.to(expected[name].dtype) for name, tensor in tensors.items()}
     networks.load_state_dict(tensors, assign=True)
     return config, networks.eval()
-
-
-def _check_tensors(file: Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    missing = sorted(expected.keys() - found.keys())
-    unexpected = sorted(found.keys() - expected.keys())
-    if missing or unexpected:
-        raise CheckpointError(
-            f"{file}: missing tensors {missing or 'none'}, unexpected tensors {unexpected or 'none'}"
-        )
-    for name, tensor in expected.items():
-        if found[name].shape != tensor.shape:
-            raise CheckpointError(
-                f"{file}: tensor {name} has shape {tuple(found[name].shape)}; "
-                f"{CONFIG_FILE} makes it {tuple(tensor.shape)}"
-            )
 
 
 def _write(path: Path, text: str) -> None:

@@ -17,6 +17,7 @@ from step_ros.policy.lerobot.files import CONFIG_FILE, MODEL_FILE, read_json, re
 from step_ros.policy.lerobot.statistics import is_buffer, read_statistics
 from step_ros.policy.networks import PolicyNetworks, build_networks
 from step_ros.policy.normalization import range_key
+from step_ros.policy.tensor_check import check_tensors
 
 UNET = "diffusion.unet."
 ENCODER = "diffusion.rgb_encoder."
@@ -75,18 +76,7 @@ class _Part:
         found = {name.removeprefix(self.prefix): model[name] for name in self.names(model)}
         found.pop(GRID, None)
         expected = {k: t for k, t in self.module.state_dict().items() if not k.startswith(PIXELS)}
-        missing = sorted(self.prefix + name for name in expected.keys() - found.keys())
-        extra = sorted(self.prefix + name for name in found.keys() - expected.keys())
-        if missing or extra:
-            raise CheckpointError(
-                f"{file}: missing tensors {missing or 'none'}, unexpected tensors {extra or 'none'}"
-            )
-        for name, tensor in expected.items():
-            if found[name].shape != tensor.shape:
-                raise CheckpointError(
-                    f"{file}: tensor {self.prefix + name} has shape {tuple(found[name].shape)}; "
-                    f"{CONFIG_FILE} makes it {tuple(tensor.shape)}"
-                )
+        check_tensors(file, found, expected, CONFIG_FILE, self.prefix)
         return {f"{self.name}.{name}": found[name].to(tensor.dtype) for name, tensor in expected.items()}
 
 
