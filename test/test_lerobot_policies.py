@@ -177,6 +177,8 @@ def test_a_policy_is_trained_in_radians_on_a_dataset_in_degrees_at_a_smaller_ima
     config, networks = load_checkpoint(tmp_path / "out")
     assert config.units == "rad"
     assert config.input_features[TOP] == (48, 48, 3)
+    command = json.loads((tmp_path / "out/card.json").read_text())["command"]
+    assert "--image-size 48 48 --units degrees" in command
     units = lerobot_units("degrees", JOINTS)
     expected = units.to_radians(data.columns["action"]).astype(np.float32)
     np.testing.assert_allclose(networks.normalizer["action"].low, expected.min(axis=0), atol=1e-6)

@@ -99,8 +99,9 @@ def _motor(where: str, entry: object) -> MotorCalibration:
 
 @dataclass(frozen=True)
 class Units:
-    """A unit per joint: radians = scale * value + offset, both (J,)."""
+    """A unit per joint: radians = scale * value + offset, both (J,); `mode` is one of MODES."""
 
+    mode: str
     joint_names: tuple[str, ...]
     scale: np.ndarray
     offset: np.ndarray
@@ -143,7 +144,7 @@ def lerobot_units(
     sign = _per_joint("signs", signs, 1.0, names)
     if not np.isin(sign, (-1.0, 1.0)).all():
         raise UnitsError(f"signs: found {sign.tolist()}, accepted: 1 or -1 per joint")
-    return Units(names, sign * scale, sign * offset + _per_joint("offsets", offsets, 0.0, names))
+    return Units(mode, names, sign * scale, sign * offset + _per_joint("offsets", offsets, 0.0, names))
 
 
 def driver_offsets(calibration: Mapping[str, MotorCalibration], joint_names: Sequence[str]) -> list[int]:

@@ -22,7 +22,7 @@ from step_ros.data.statistics import array_statistics
 ACTION = "action"
 IMAGES = "observation.images."
 CACHE_FOLDER = ".cache"
-BLOCK = 512
+BLOCK = 128
 """Frames that are decoded at once."""
 _PART = re.compile(r"^(?P<key>[\w/.-]+?)(?:\[(?P<start>\d*):(?P<stop>\d*)\])?$")
 

@@ -123,8 +123,8 @@ def train_policy(
         "command": f"step-ros train policy {session.dataset.root.name} --out {out.name} --encoder-iterations "
         f"{encoder_iterations} --encoder-lr {encoder_lr} --iterations {iterations} --batch-size {batch_size} "
         f"--lr {lr} --seed {seed} --down-dims {' '.join(map(str, down_dims))} "
-        f"--prediction-type {prediction_type}{_size(image_size)}{_time_budget(max_minutes)}"
-        f"{_source(fps, features)}",
+        f"--prediction-type {prediction_type}{_size(image_size)}{_stated(units, native)}"
+        f"{_time_budget(max_minutes)}{_source(fps, features)}",
     }
 
     def save(result: LoopResult) -> None:
@@ -214,7 +214,8 @@ def train_predictor(
         f"step-ros train predictor {policy.name} {session.dataset.root.name}"
         f"{f' --out {out.name}' if out != policy else ''} --iterations {iterations} "
         f"--batch-size {batch_size} --lr {optimiser['lr']} --seed {seed}"
-        f"{_time_budget(max_minutes)}{_source(fps, features)}{_chosen(config.predictor, kl_weight)}"
+        f"{_stated(units)}{_time_budget(max_minutes)}{_source(fps, features)}"
+        f"{_chosen(config.predictor, kl_weight)}"
     )
 
     def save(result: LoopResult, validation: Mapping[str, Any] | None = None) -> None:
@@ -355,6 +356,10 @@ def _validated(folder: Path) -> bool:
 
 def _size(image_size: tuple[int, int] | None) -> str:
     return f" --image-size {image_size[0]} {image_size[1]}" if image_size else ""
+
+
+def _stated(units: Units | None, native: bool = False) -> str:
+    return " --units native" if native else f" --units {units.mode}" if units else ""
 
 
 def _time_budget(max_minutes: float | None) -> str:

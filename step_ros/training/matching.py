@@ -18,8 +18,9 @@ from step_ros.training.errors import TrainingError
 
 
 class Units(Protocol):
-    """A unit per dimension of state and action: radians = scale * value + offset, both (A,)."""
+    """A unit per dimension of state and action: radians = scale * value + offset, both (A,); its name."""
 
+    mode: str
     scale: NDArray
     offset: NDArray
 
