@@ -1,4 +1,4 @@
-"""The commands of `step-ros bench` that look into the method: stall and contraction."""
+"""The commands of `step-ros bench` that look into the method (stall, contraction) and its data (decode)."""
 
 from __future__ import annotations
 
@@ -101,7 +101,28 @@ def contraction(
     )
 
 
+def decode(
+    dataset: Annotated[Path, typer.Argument(help="LeRobotDataset, diffusion_policy zarr or robomimic HDF5.")],
+    out: Annotated[Path, typer.Option(help="JSON file of the results.")] = Path("results/decode.json"),
+    checkpoint: Checkpoint = None,
+    rows: Annotated[int, typer.Option(min=64, help="Frames of every camera.")] = 2000,
+    rounds: Annotated[int, typer.Option(min=1, help="Of which the median counts.")] = 5,
+) -> None:
+    """Measure whether decoding a dataset's videos keeps up with a policy's image encoder."""
+    from step_ros.decode_benchmark import bench_decode
+    from step_ros.paths import share_path
+
+    bench_decode(
+        dataset,
+        out,
+        checkpoint=checkpoint or share_path("models", "policies", "pick_place"),
+        rows=rows,
+        rounds=rounds,
+    )
+
+
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     app.command("stall")(stall)
     app.command("contraction")(contraction)
+    app.command("decode")(decode)

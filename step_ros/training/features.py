@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -64,21 +65,42 @@ def _encode(
     report: Callable[[int, int], None],
     features: np.ndarray,
 ) -> None:
+    encode = piece_encoder(networks, dataset, names, device)
+    done, total = 0, features.shape[0] * features.shape[1]
+    to_come = pieces(networks.config, dataset, names, shifts, seed, len(features))
+    for piece in prefetched(to_come, PIECES_AHEAD):
+        features[piece.variant, piece.start : piece.stop] = encode(piece)
+        done += piece.stop - piece.start
+        report(done, total)
+
+
+class Piece(NamedTuple):
+    """Rows [start, stop) of a dataset in one variant, and their images (n, H, W, 3) uint8 by input."""
+
+    variant: int
+    start: int
+    stop: int
+    images: dict[str, np.ndarray]
+
+
+def piece_encoder(
+    networks: PolicyNetworks, dataset: Dataset, names: Mapping[str, str], device: torch.device
+) -> Callable[[Piece], np.ndarray]:
+    """What makes pieces of a dataset features (n, F); arguments as for `encode_dataset`."""
     config = networks.config
     encoders = {name: frame_encoder(networks, name, device) for name in config.image_names}
-    done, total = 0, features.shape[0] * features.shape[1]
-    pieces = _pieces(config, dataset, names, shifts, seed, len(features))
-    for variant, start, stop, frames in prefetched(pieces, PIECES_AHEAD):
-        with torch.inference_mode():
-            images = {name: encoders[name](seen) for name, seen in frames.items()}
-            vectors = {
-                name: torch.from_numpy(dataset.columns[names[name]][start:stop]).to(device)
-                for name in config.vector_names
-            }
-            parts = feature_parts(config, networks.normalizer, vectors, images)
-            features[variant, start:stop] = torch.cat(parts, dim=-1).cpu().numpy()
-        done += stop - start
-        report(done, total)
+
+    @torch.inference_mode()
+    def encode(piece: Piece) -> np.ndarray:
+        images = {name: encoders[name](frames) for name, frames in piece.images.items()}
+        vectors = {
+            name: torch.from_numpy(dataset.columns[names[name]][piece.start : piece.stop]).to(device)
+            for name in config.vector_names
+        }
+        parts = feature_parts(config, networks.normalizer, vectors, images)
+        return torch.cat(parts, dim=-1).cpu().numpy()
+
+    return encode
 
 
 def frame_encoder(
@@ -100,15 +122,15 @@ def compiles(networks: PolicyNetworks, device: torch.device) -> bool:
     return networks.config.resnet is not None and device.type == "cpu" and openvino_engine.AVAILABLE
 
 
-def _pieces(
+def pieces(
     config: PolicyConfig,
     dataset: Dataset,
     names: Mapping[str, str],
     shifts: Mapping[str, int],
     seed: int,
     variants: int,
-) -> Iterator[tuple[int, int, int, dict[str, np.ndarray]]]:
-    """Variant, rows [start, stop) and their images per input, for all variants and episodes in order."""
+) -> Iterator[Piece]:
+    """A dataset in all variants, episode by episode; arguments as for `encode_dataset`."""
     generator = torch.Generator().manual_seed(seed)
     for variant in range(variants):
         for episode in dataset.episodes:
@@ -123,7 +145,7 @@ def _pieces(
                     name: shift_images(seen, move[name].repeat(len(seen), axis=0))
                     for name, seen in images.items()
                 }
-                yield variant, start, stop, moved
+                yield Piece(variant, start, stop, moved)
                 start = stop
 
 
