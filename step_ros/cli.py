@@ -12,12 +12,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from step_ros import __version__, cli_bags, cli_lerobot, cli_results, cli_train
+from step_ros import __version__, cli_bags, cli_bench, cli_lerobot, cli_results, cli_train
 from step_ros.cli_bags import pairs
 from step_ros.cli_results import Checkpoint, Engine, FirstSeed, Servo, Task, Workers
 from step_ros.cli_train import DatasetRate, Features
 from step_ros.paths import share_path
-from step_ros.sim.catalogue import ARM_TASKS, TASK_NAMES
+from step_ros.sim.catalogue import ARM_TASKS
 
 SHOWN_VERSIONS = ("torch", "diffusers", "openvino", "mujoco", "mink", "numpy", "ros-rclpy", "rosbags")
 
@@ -31,6 +31,7 @@ app = typer.Typer(
 app.add_typer(cli_train.app, name="train")
 bench_app = typer.Typer(help="Measure how fast this machine is.", no_args_is_help=True)
 app.add_typer(bench_app, name="bench")
+cli_bench.add_to(bench_app)
 
 ArmTask = Annotated[Literal[ARM_TASKS], typer.Option(help="What is to be done.")]
 
