@@ -31,6 +31,8 @@ WITHOUT_HISTORY = " without history"
 """Ends the label of a method's twin that starts cold in every cycle."""
 AHEAD = 8
 """Cycles that may be read before they are planned."""
+ENCODED_AHEAD = 1
+"""Of them encoded; a policy remembers the features of a few frames only."""
 
 
 @dataclass(frozen=True)
@@ -144,8 +146,8 @@ def replay(
         stamps, first, still = [], [], []
         recorded_parameters: Mapping[str, str] = {}
         began, count, last_episode = time.perf_counter(), 0, -1
-        for cycle in prefetched(reader, AHEAD):
-            encoding = _encoded(policy, cycle)
+        encoded = ((cycle, _encode(policy, cycle)) for cycle in prefetched(reader, AHEAD))
+        for cycle, encoding in prefetched(encoded, ENCODED_AHEAD):
             asked = reference is not None and (cycle.first or count % options.reference_every == 0)
             compared = reference.act(cycle.observation).chunk if asked else None
             executed = {c.label: c.run(cycle, compared, encoding) for c in contenders}
@@ -225,7 +227,7 @@ def _reference(policy: Policy, options: ReplayOptions) -> Policy | None:
     return reference
 
 
-def _encoded(policy: Policy, cycle: Cycle) -> float:
+def _encode(policy: Policy, cycle: Cycle) -> float:
     """Encode the images of a cycle for all that share these networks; the time it takes [ms]."""
     began = time.perf_counter()
     for name in policy.config.image_names:
