@@ -84,7 +84,7 @@ def test_the_import_in_our_own_format_gives_the_same_chunk(tmp_path):
     np.testing.assert_array_equal(after.chunk, before.chunk)
 
 
-@pytest.mark.parametrize("engine", ["openvino", "onnx"])
+@pytest.mark.parametrize("engine", ["openvino", pytest.param("onnx", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "case", ["resize and crop ratio", pytest.param("defaults of 0.6", marks=pytest.mark.slow)]
 )

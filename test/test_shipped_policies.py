@@ -10,7 +10,7 @@ import pytest
 
 from step_ros.control.joints import JOINT_NAMES, JointLimits
 from step_ros.paths import share_path
-from step_ros.policy.methods import METHODS
+from step_ros.policy.methods import usable_methods
 from step_ros.policy.policy import load_policy
 from step_ros.sim.world import CONTROL_RATE, TASKS, World
 
@@ -47,7 +47,7 @@ def test_every_method_plans_near_the_arm_from_what_its_cameras_see(folder: Path)
         frame = world.observation(policy.config.input_features)
         observation = {name: np.stack([value, value]) for name, value in frame.items()}
         still = np.tile(world.joint_positions, (policy.config.n_action_steps, 1))
-        for method in METHODS:
+        for method in usable_methods(policy.config):
             policy.update(method)
             chunk = policy.act(observation, still).executed
             assert (chunk > limits.lower - 0.05).all()
