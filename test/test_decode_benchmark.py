@@ -25,7 +25,8 @@ def test_rates_and_their_share_are_written(tmp_path) -> None:
     results = bench_decode(data, out, checkpoint=tmp_path / "policy", rows=100, rounds=1)
     assert json.loads(out.read_text())["share"] == results["share"]
     assert results["share"] == pytest.approx(results["feeding"] / results["encoding"])
-    assert min(results["decoding"], results["encoding"], results["feeding"]) > 0
+    assert min(results["decoding"], results["encoding"], results["feeding"], results["training"]) > 0
+    assert 0 < results["training_share"] < 1
     assert {"commit", "command", "versions", "processor", "cpus", "device"} <= set(results)
 
 

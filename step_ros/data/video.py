@@ -12,6 +12,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from step_ros.data.errors import DatasetError
 
@@ -39,6 +40,7 @@ def iterate_video(path: Path, start: float, count: int) -> Iterator[np.ndarray]:
     Raises `DatasetError` when the file is missing, unreadable or holds fewer frames.
     """
     left = count
+    colours = VideoReformatter()  # one for all frames: setting it up takes longer than converting a frame
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
@@ -48,7 +50,7 @@ def iterate_video(path: Path, start: float, count: int) -> Iterator[np.ndarray]:
             for frame in container.decode(stream):
                 if frame.time >= start - half_frame:
                     left -= 1
-                    yield frame.to_ndarray(format="rgb24")
+                    yield colours.reformat(frame, format="rgb24").to_ndarray()
                 if left == 0:
                     return
     except (av.FFmpegError, IndexError) as error:
