@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from step_ros.evaluation.figures import BAR, INK, SEAM, plain, png
 
@@ -47,9 +48,7 @@ def latency_figure(milliseconds: Mapping[str, Sequence[float]], deadline_ms: flo
         deadline_ms, color=INK, lw=1.2, ls=(0, (4, 1.5)), label=f"next cycle due: {deadline_ms:.0f} ms"
     )
     axis.set_xscale("log")
-    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.xaxis.set_major_formatter(ScalarFormatter())
-    axis.xaxis.set_minor_formatter(NullFormatter())
+    _plain_numbers(axis.xaxis)
     axis.set_xlabel("milliseconds that a chunk takes on this machine", fontsize=8)
     axis.set_ylabel("share of chunks", fontsize=8)
     axis.legend(frameon=False, fontsize=8)
@@ -72,7 +71,7 @@ def sweep_figure(swept: Mapping[str, list], threshold: float) -> bytes:
     line.axhline(threshold, color=COLOURS[0], lw=1.2, label=f"stall_threshold in force: {threshold:g}")
     line.set_xlabel("seconds", fontsize=8)
     line.set_ylabel("RMS change, normalised", fontsize=8)
-    line.legend(frameon=False, fontsize=8, ncols=3, loc="lower left")
+    line.legend(frameon=False, fontsize=8, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
     patiences = sorted({entry["patience"] for entry in swept["grid"]})
     for k, patience in enumerate(patiences):
         entries = [entry for entry in swept["grid"] if entry["patience"] == patience]
@@ -84,9 +83,18 @@ def sweep_figure(swept: Mapping[str, list], threshold: float) -> bytes:
         counts.plot(at, still, color=colour, lw=1.0, ls=":", label=f"patience {patience}, in pauses")
     counts.axvline(threshold, color=SEAM, lw=1.2)
     counts.set_xscale("log")
+    _plain_numbers(counts.xaxis)
+    _plain_numbers(line.yaxis)
     counts.set_xlabel("stall_threshold, normalised units", fontsize=8)
     counts.set_ylabel("cycles in which the rule fires", fontsize=8)
-    counts.legend(frameon=False, fontsize=7, ncols=len(patiences))
+    counts.legend(frameon=False, fontsize=7, ncols=len(patiences), loc="lower left", bbox_to_anchor=(0, 1))
     for axis in (line, counts):
         plain(axis)
     return png(figure)
+
+
+def _plain_numbers(axis: Axis) -> None:
+    """1, 2 and 5 of every decade on a logarithmic axis, without powers of ten."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
