@@ -127,7 +127,7 @@ def reference(checkpoint: str, method: str) -> np.ndarray:
 @pytest.mark.parametrize(
     ("checkpoint", "fuse"),
     [
-        pytest.param("tiny", False, id="tiny-separate"),
+        pytest.param("tiny", False, id="tiny-separate", marks=pytest.mark.slow),
         pytest.param("tiny", True, id="tiny-fused"),
         pytest.param("leaked", False, id="leaked-separate"),
         pytest.param("leaked", True, id="leaked-fused", marks=pytest.mark.slow),
