@@ -26,11 +26,14 @@ class Joint:
     def __init__(self, **settings: float):
         self.model = mujoco.MjModel.from_xml_string(ONE_JOINT)
         self.data = mujoco.MjData(self.model)
-        self.servo = ServoModel(dataclasses.replace(PLAIN, **settings), self.model, np.array([0]))
+        self.servo = ServoModel(
+            dataclasses.replace(PLAIN, **settings), self.model, np.array([0]), np.array([0])
+        )
 
     def driven(self, set_point: float, position: float = 0.0) -> float:
         """What the actuator is given for a set point while the joint stands at `position`."""
-        self.servo.drive(np.array([set_point]), self.data, np.array([position]))
+        self.data.qpos[0] = position
+        self.servo.drive(np.array([set_point]), self.data)
         return float(self.data.ctrl[0])
 
 

@@ -16,12 +16,15 @@ class ServoModel:
     Args:
         servo: settings, the same for every joint.
         model: holds the actuators; the friction of its joints is set here while the servo sticks.
-        dofs: index of each joint's degree of freedom, in the order of the actuators.
+        joints: index of each joint's position, in the order of the actuators.
+        dofs: index of each joint's degree of freedom, likewise.
     """
 
-    def __init__(self, servo: Servo, model: mujoco.MjModel, dofs: np.ndarray):
+    def __init__(self, servo: Servo, model: mujoco.MjModel, joints: np.ndarray, dofs: np.ndarray):
         self._servo = servo
+        self._ideal = servo.ideal
         self._model = model
+        self._joints = joints
         self._dofs = dofs
         self._delay_steps = round(servo.delay / model.opt.timestep)
         self.reset(np.zeros(len(dofs)))
@@ -36,15 +39,15 @@ class ServoModel:
         """What the encoders say of true joint positions (n,) rad."""
         return self._rounded(positions)
 
-    def drive(self, set_points: np.ndarray, data: mujoco.MjData, positions: np.ndarray) -> None:
-        """Prepare the next time step: set points (n,) rad as commanded now, true positions (n,) rad."""
+    def drive(self, set_points: np.ndarray, data: mujoco.MjData) -> None:
+        """Prepare the next time step of `data`: set points (n,) rad as commanded now."""
         servo = self._servo
-        if servo.ideal:
+        if self._ideal:
             data.ctrl[:] = set_points
             return
         self._on_the_way.append(set_points)
         arrived = self._rounded(self._on_the_way.popleft())
-        follows = np.abs(arrived - self.measured(positions)) >= servo.dead_band
+        follows = np.abs(arrived - self.measured(data.qpos[self._joints])) >= servo.dead_band
         self._target = np.where(follows, arrived, self._target)
         half = servo.backlash / 2
         self._driven = np.clip(self._driven, self._target - half, self._target + half)

@@ -16,6 +16,7 @@ from step_ros.sim.task import (
     cube_names,
     draw_apart,
     draw_cube_pose,
+    rests_at,
     yaw_of,
 )
 
@@ -43,8 +44,7 @@ class StackCube(Task):
         return yaw_of(poses[1])
 
     def achieved(self, poses: np.ndarray) -> bool:
-        offset = poses[0, :3] - self.place_position(poses)
-        return bool(np.linalg.norm(offset[:2]) < CUBE_HALF and abs(offset[2]) < 0.004)
+        return rests_at(poses[0], self.place_position(poses), CUBE_HALF)
 
     def environment_state(self, poses: np.ndarray) -> np.ndarray:
         """Red cube x, y, z, cos 4 yaw, sin 4 yaw; green cube the same: (10,)."""

@@ -26,6 +26,8 @@ TASKS: dict[str, type[Task]] = {task.name: task for task in (PickPlace, StackCub
 
 HOLD_SUBSTEPS = CONTROL_RATE * SUBSTEPS // 2
 """Success must last this long: half a second."""
+SHARES = np.arange(1, SUBSTEPS + 1)[:, None] / SUBSTEPS
+"""How far a tick has come at the end of each of its time steps: (SUBSTEPS, 1)."""
 HOME_SPREAD = 0.03
 """Starts vary by so much (rad) around the task's home posture."""
 
@@ -67,7 +69,11 @@ class World:
         self._joint_addresses = np.array([self.model.joint(name).qposadr[0] for name in JOINT_NAMES])
         self._velocity_addresses = np.array([self.model.joint(name).dofadr[0] for name in JOINT_NAMES])
         self._gripper_address = self.model.joint("gripper").qposadr[0]
-        self._servo_model = ServoModel(self.servo, self.model, self._velocity_addresses)
+        self._objects = np.array([self.model.body(name).id for name in self.objects])
+        self._set_point_limits = self.model.actuator_ctrlrange.T
+        self._servo_model = ServoModel(
+            self.servo, self.model, self._joint_addresses, self._velocity_addresses
+        )
         self._renderer: mujoco.Renderer | None = None
         self.reset(0)
 
@@ -110,8 +116,7 @@ class World:
         """
         if not np.isfinite(positions).all():
             raise ValueError(f"command: found {positions}, accepted: finite joint positions")
-        low, high = self.model.actuator_ctrlrange.T
-        self._set_points = np.clip(positions, low, high)
+        self._set_points = np.clip(positions, *self._set_point_limits)
 
     @property
     def set_points(self) -> np.ndarray:
@@ -121,15 +126,22 @@ class World:
     def advance(self, substeps: int) -> None:
         """Simulate `substeps` of TIMESTEP with the present set points."""
         for _ in range(substeps):
-            self._servo_model.drive(self._set_points, self.data, self.data.qpos[self._joint_addresses])
+            self._servo_model.drive(self._set_points, self.data)
             mujoco.mj_step(self.model, self.data)
             self._held_substeps = self._held_substeps + 1 if self._achieved_now() else 0
 
     def step(self, action: np.ndarray) -> None:
-        """One tick of 1/30 s: the set point goes linearly to `action` (6,) rad, reached at the tick's end."""
+        """One tick of 1/30 s: the set point goes linearly to `action` (6,) rad, reached at the tick's end.
+
+        Raises:
+            ValueError: a value is NaN or infinite.
+        """
         start = self._set_points
-        for share in np.arange(1, SUBSTEPS + 1) / SUBSTEPS:
-            self.command(start + share * (action - start))
+        self.command(action)
+        # The arm's time is mostly spent here, so all set points are limited at once.
+        way = start + SHARES * (action - start)
+        for set_points in np.clip(way, *self._set_point_limits):
+            self._set_points = set_points
             self.advance(1)
 
     @property
@@ -145,8 +157,7 @@ class World:
     @property
     def object_poses(self) -> np.ndarray:
         """Poses of the task's objects: (n, 7) x, y, z, quaternion w, x, y, z."""
-        bodies = [self.data.body(name) for name in self.objects]
-        return np.stack([np.concatenate([body.xpos, body.xquat]) for body in bodies])
+        return np.concatenate([self.data.xpos[self._objects], self.data.xquat[self._objects]], axis=1)
 
     @property
     def time(self) -> float:
