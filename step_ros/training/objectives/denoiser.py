@@ -9,12 +9,11 @@ from torch.nn.functional import mse_loss
 
 from step_ros.policy.networks import PolicyNetworks
 from step_ros.policy.schedule import NoiseSchedule
-from step_ros.training.examples import Examples, fixed_indices
+from step_ros.training.examples import Examples
+from step_ros.training.objectives.windowed import WindowedObjective
 
-HELD_OUT_WINDOWS = 512
 
-
-class DenoiserObjective:
+class DenoiserObjective(WindowedObjective):
     """Mean |e - e_theta(sqrt(abar_t) x_0 + sqrt(1 - abar_t) e, t, o)|^2, t spread evenly over a batch.
 
     Noise levels are drawn one from each of B equal parts of the range: the loss at low and at high noise
@@ -27,26 +26,15 @@ class DenoiserObjective:
     def __init__(
         self, networks: PolicyNetworks, train: Examples, held_out: Examples | None, source: str
     ) -> None:
+        super().__init__(train, held_out)
         self.model = networks.denoiser
         self.source = source
-        self._train, self._held_out = train, held_out
         self._schedule = NoiseSchedule(networks.config)
         self._predicts_noise = networks.config.prediction_type == "epsilon"
 
-    def loss(self, model: nn.Module, batch_size: int, generator: torch.Generator) -> Tensor:
-        indices = self._train.draw(batch_size, generator)
-        variants = self._train.draw_variants(batch_size, generator)
-        return self._error(model, self._train, indices, variants, generator)
-
-    @torch.no_grad()
-    def held_out_loss(self, model: nn.Module) -> float:
-        if self._held_out is None:
-            return float("nan")
-        indices = fixed_indices(self._held_out.windows, HELD_OUT_WINDOWS)
-        generator = torch.Generator().manual_seed(0)
-        order = torch.randperm(len(indices), generator=generator).numpy()
-        unshifted = torch.zeros(len(indices), dtype=torch.int64)
-        return self._error(model, self._held_out, indices[order], unshifted, generator).item()
+    def _arranged(self, indices: np.ndarray, generator: torch.Generator) -> np.ndarray:
+        # Noise levels ascend over a batch, and windows over the episodes.
+        return indices[torch.randperm(len(indices), generator=generator).numpy()]
 
     def _error(
         self,

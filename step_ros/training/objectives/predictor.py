@@ -10,8 +10,7 @@ from torch.nn.functional import mse_loss
 from step_ros.policy.networks import PolicyNetworks
 from step_ros.training.augmentation import HistoryAugmentation
 from step_ros.training.examples import Examples, fixed_indices
-
-HELD_OUT_WINDOWS = 512
+from step_ros.training.objectives.windowed import HELD_OUT_WINDOWS
 
 
 class PredictorObjective:

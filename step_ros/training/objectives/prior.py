@@ -9,9 +9,9 @@ from torch.nn.functional import mse_loss
 
 from step_ros.policy.networks import PolicyNetworks
 from step_ros.policy.prior import perceptron
-from step_ros.training.examples import Examples, fixed_indices
+from step_ros.training.examples import Examples
+from step_ros.training.objectives.windowed import WindowedObjective
 
-HELD_OUT_WINDOWS = 512
 SPREADS = 1e-3, 1e3
 """Smallest and largest standard deviation that the recognition network may state."""
 
@@ -37,7 +37,7 @@ class Autoencoder(nn.Module):
         return self.decoder(latent, mask, features), divergence.sum(1)
 
 
-class PriorObjective:
+class PriorObjective(WindowedObjective):
     """Mean squared error of the chunk plus `kl_weight` times the divergence, mean over examples, sum over the
     latent's dimensions.
 
@@ -57,24 +57,10 @@ class PriorObjective:
         kl_weight: float,
         source: str,
     ) -> None:
+        super().__init__(train, held_out)
         self.model = Autoencoder(networks)
         self.source = f"prior {kl_weight} {source}"
-        self._train, self._held_out = train, held_out
         self._kl_weight, self._latent = kl_weight, networks.config.predictor.latent
-
-    def loss(self, model: nn.Module, batch_size: int, generator: torch.Generator) -> Tensor:
-        indices = self._train.draw(batch_size, generator)
-        variants = self._train.draw_variants(batch_size, generator)
-        return self._bound(model, self._train, indices, variants, generator)
-
-    @torch.no_grad()
-    def held_out_loss(self, model: nn.Module) -> float:
-        if self._held_out is None:
-            return float("nan")
-        indices = fixed_indices(self._held_out.windows, HELD_OUT_WINDOWS)
-        unshifted = torch.zeros(len(indices), dtype=torch.int64)
-        generator = torch.Generator().manual_seed(0)
-        return self._bound(model, self._held_out, indices, unshifted, generator).item()
 
     def told_at_run_time(self, examples: Examples, indices: np.ndarray) -> tuple[Tensor, Tensor]:
         """A latent sample for each window, the same at every call."""
@@ -82,7 +68,7 @@ class PriorObjective:
         device = examples.actions.device
         return latent.to(device), torch.ones(latent.shape[:2], dtype=torch.bool, device=device)
 
-    def _bound(
+    def _error(
         self,
         model: nn.Module,
         examples: Examples,
