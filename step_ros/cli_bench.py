@@ -51,6 +51,9 @@ def stall(
     workers: Workers = 2,
     engine: Engine = "auto",
     images: Annotated[Path, typer.Option(help="Folder of the plots.")] = Path("docs/images"),
+    page: Annotated[
+        Path | None, typer.Option(help="Page whose generated part `stall` is filled, such as docs/stall.md.")
+    ] = None,
 ) -> None:
     """Stall an arm that sticks: the paper's rule over its factors, and the one that needs no tuning."""
     from step_ros.evaluation.stall.cells import SIGMA_SCALES, SIGMA_STALLS, STEPS
@@ -74,6 +77,7 @@ def stall(
         workers=workers,
         engine=engine,
         images=images,
+        page=page,
     )
 
 

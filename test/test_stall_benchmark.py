@@ -112,7 +112,8 @@ def test_the_benchmark_draws_a_plot_and_says_on_which_arm_nothing_should_fire(
         return {"methods": {word: {"episodes": found} for word, found in rows.items()}}
 
     monkeypatch.setattr(command, "evaluate", evaluate)
-    out = tmp_path / "stall.json"
+    out, page = tmp_path / "stall.json", tmp_path / "stall.md"
+    page.write_text("# Stall\n\n<!-- generated: stall -->\n<!-- end -->\n")
     results = command.bench_stall(
         out,
         tasks=("pick_place",),
@@ -123,6 +124,7 @@ def test_the_benchmark_draws_a_plot_and_says_on_which_arm_nothing_should_fire(
         sigma_stalls=(0.6, 1.2),
         sigma_scales=(0.4, 1.0),
         images=tmp_path,
+        page=page,
     )
     assert [name for name, *_ in asked] == ["pick_place.sticky.json"] * 2 + ["pick_place.ideal.json"]
     assert [count for *_, count in asked] == [4, 10, 10]
@@ -131,3 +133,7 @@ def test_the_benchmark_draws_a_plot_and_says_on_which_arm_nothing_should_fire(
     arm = results["tasks"]["pick_place"]["sticky"]
     assert arm["ours_minus_best"]["success"] == pytest.approx(0.4)
     assert results["tasks"]["pick_place"]["ideal"]["episodes_without_firing"] == 1.0
+    text = page.read_text()
+    assert "[stall.json](stall.json)" in text and "stall_pick_place_sticky.png" in text
+    assert "| motion and push, not tuned | 2 | - | 90.0 " in text
+    assert "Ours less the best tuned cell" in text and "+40.0" in text

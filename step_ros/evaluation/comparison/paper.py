@@ -7,7 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from step_ros.evaluation.comparison.tables import Shown, figures
+from step_ros.evaluation.comparison.tables import Shown
+from step_ros.evaluation.markdown import figures
 from step_ros.paths import share_path
 
 WARNING = (

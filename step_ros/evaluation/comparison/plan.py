@@ -101,9 +101,9 @@ class Plan:
 def read_plan(file: Path, size: str, out: Path, work: Path) -> Plan:
     """Read a description such as `config/results.yaml`.
 
-    Texts may hold {out} (results), {tuning} (searches, beside them), {work} (data and checkpoints),
-    {policies} (those that are shipped) and every name of the size. A method is a variant's word, or the
-    `search` whose best it is.
+    Texts may hold {out} (runs), {results} (the folder around it), {tuning} (searches, beside them),
+    {work} (data and checkpoints), {policies} (those that are shipped) and every name of the size. A method
+    is a variant's word, or the `search` whose best it is.
 
     Args:
         size: one of the file's `sizes`, such as `full` or `smoke`.
@@ -117,7 +117,7 @@ def read_plan(file: Path, size: str, out: Path, work: Path) -> Plan:
         sizes = content["sizes"]
         if size not in sizes:
             raise ReportError(f"{file}: size is {size!r}; accepted: {', '.join(sizes)}")
-        folders = {"out": out, "tuning": out.parent / "tuning", "work": work}
+        folders = {"out": out, "results": out.parent, "tuning": out.parent / "tuning", "work": work}
         values = {**sizes[size], **folders, "policies": share_path("models", "policies")}
         steps = {name: _step(name, step, values) for name, step in content.get("steps", {}).items()}
         sets = content.get("methods", {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-NONE = "-"
+from step_ros.evaluation.markdown import NONE, difference, figures, share, table
 
 
 @dataclass(frozen=True)
@@ -53,15 +53,15 @@ def success_table(run: Shown) -> str:
     """What a method achieves and what it costs."""
     baseline = run.results.get("baseline")
     columns: dict[str, Callable[[Mapping], str]] = {
-        "success, % (95 %)": lambda s: _share(s["success_rate"], s["success_interval_95"]),
+        "success, % (95 %)": lambda s: share(s["success_rate"], s["success_interval_95"]),
     }
     if baseline:
         name = run.names.get(baseline, baseline)
-        columns[f"minus {name}, points (95 %)"] = lambda s: _difference(s, "success")
+        columns[f"minus {name}, points (95 %)"] = lambda s: difference(s.get("difference"), "success")
     if run.graded:
-        columns["score, % (95 %)"] = lambda s: _share(s["mean_score"], s.get("mean_score_interval_95"))
+        columns["score, % (95 %)"] = lambda s: share(s["mean_score"], s.get("mean_score_interval_95"))
         if baseline:
-            columns[f"score minus {name}, points (95 %)"] = lambda s: _difference(s, "score")
+            columns[f"score minus {name}, points (95 %)"] = lambda s: difference(s.get("difference"), "score")
     columns |= {
         "evaluations a cycle": lambda s: _evaluations(s),
         "evaluations an action": lambda s: figures(s.get("nfe_per_action")),
@@ -74,7 +74,7 @@ def success_table(run: Shown) -> str:
 
 def motion_table(run: Shown) -> str:
     """How a method moves, and how near its chunks are to DDPM's."""
-    table = _table(
+    motion = _table(
         run,
         {
             "seam, position": lambda s: figures(s.get("seam_position")),
@@ -87,9 +87,9 @@ def motion_table(run: Shown) -> str:
     )
     floor = run.results.get("floor_summary")
     if not floor:
-        return table
+        return motion
     return (
-        f"{table}\n\nAnother draw of DDPM itself: {figures(floor['chunk_distance'])} to its first draw, "
+        f"{motion}\n\nAnother draw of DDPM itself: {figures(floor['chunk_distance'])} to its first draw, "
         f"{figures(floor['chunk_nearest'])} to the nearest, over {floor['agreement_cycles']} observations."
     )
 
@@ -97,20 +97,20 @@ def motion_table(run: Shown) -> str:
 def ways_table(run: Shown) -> str | None:
     """Which way each method takes; None for tasks that have one way."""
     told = [entry["summary"].get("mode_share", {}) for entry in run.results["methods"].values()]
-    modes = sorted({mode for share in told for mode in share})
+    modes = sorted({mode for shares in told for mode in shares})
     if not modes:
         return None
 
-    def share(mode: str) -> Callable[[Mapping], str]:
+    def taken(mode: str) -> Callable[[Mapping], str]:
         def cell(summary: Mapping) -> str:
             if "mode_share" not in summary:
                 return NONE
             interval = summary.get("mode_interval_95", {}).get(mode)
-            return _share(summary["mode_share"].get(mode, 0.0), interval)
+            return share(summary["mode_share"].get(mode, 0.0), interval)
 
         return cell
 
-    columns = {f"{mode.replace('_', ' ')}, % (95 %)": share(mode) for mode in modes}
+    columns = {f"{mode.replace('_', ' ')}, % (95 %)": taken(mode) for mode in modes}
     columns["changes of heading before"] = lambda s: figures(s.get("indecision_per_episode"))
     columns["changes of way after"] = lambda s: figures(s.get("mode_switches_per_episode"))
     return _table(run, columns)
@@ -132,31 +132,11 @@ def source_line(run: Shown) -> str:
     )
 
 
-def figures(value: float | None) -> str:
-    """Three figures that count, or a dash."""
-    if value is None:
-        return NONE
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
 def _table(run: Shown, columns: Mapping[str, Callable[[Mapping], str]]) -> str:
-    lines = [["method", *columns], ["---", *["---:"] * len(columns)]]
-    for name, entry in run.methods.items():
-        lines.append([name, *(cell(entry["summary"]) for cell in columns.values())])
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
-def _share(value: float, interval: Sequence[float] | None) -> str:
-    spread = f" ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})" if interval else ""
-    return f"{100 * value:.1f}{spread}"
-
-
-def _difference(summary: Mapping, what: str) -> str:
-    found = summary.get("difference")
-    interval = found and found[f"{what}_interval_95"]
-    if not interval:
-        return NONE
-    return f"{100 * found[what]:+.1f} ({100 * interval[0]:+.1f} to {100 * interval[1]:+.1f})"
+    rows = (
+        [name, *(cell(entry["summary"]) for cell in columns.values())] for name, entry in run.methods.items()
+    )
+    return table(["method", *columns], rows)
 
 
 def _evaluations(summary: Mapping) -> str:

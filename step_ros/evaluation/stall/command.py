@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from os.path import relpath
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from step_ros.evaluation.commands import evaluate
+from step_ros.evaluation.comparison.markers import fill
 from step_ros.evaluation.provenance import provenance
 from step_ros.evaluation.runs import write_json
 from step_ros.evaluation.stall.cells import (
@@ -25,6 +27,7 @@ from step_ros.evaluation.stall.cells import (
 )
 from step_ros.evaluation.stall.figure import stall_figure
 from step_ros.evaluation.stall.findings import Rows, compare, false_firings, rows_of, tuned_best
+from step_ros.evaluation.stall.page import stall_page
 from step_ros.paths import share_path
 from step_ros.sim.environments import IDEAL_SERVO
 
@@ -67,6 +70,7 @@ def bench_stall(
     workers: int = 2,
     engine: str = "auto",
     images: Path | None = None,
+    page: Path | None = None,
     console: Console | None = None,
 ) -> dict[str, object]:
     """Run the grids on every task and arm; returns what is written to `out`.
@@ -84,6 +88,10 @@ def bench_stall(
         threshold: `stall_threshold` of the rule as written.
         sigma_stalls, sigma_scales, steps: the grids.
         images: folder of the plots, one per task and arm; None draws nothing.
+        page: its generated part called `stall` is filled.
+
+    Raises:
+        ReportError: `page` has no such part.
     """
     console = console or Console()
     found: dict[str, dict[str, object]] = {}
@@ -121,6 +129,10 @@ def bench_stall(
     }
     results = {"benchmark": "stall", **provenance(), "settings": settings, "tasks": found}
     write_json(out, results)
+    if page is not None:
+        beside = page.parent.resolve()
+        named = (relpath(path.resolve(), beside) for path in (out, images or beside))
+        fill(page, {"stall": stall_page(results, *named)})
     for task, by_arm in found.items():
         for arm, entry in by_arm.items():
             console.print(_table(f"{task}, {arm}", entry.get("final", entry["cells"])))
