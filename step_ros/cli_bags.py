@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from step_ros.cli_lerobot import CALIBRATION_HELP, UNITS_HELP
+from step_ros.cli_options import spread
 from step_ros.paths import share_path
 
 if TYPE_CHECKING:
@@ -15,20 +17,6 @@ if TYPE_CHECKING:
 
 BROKEN = 3
 """Exit status of a replay that broke a threshold; 1 means that there was no replay to judge."""
-
-Namespace = Annotated[str, typer.Option(help="Only topics below it, such as /left.")]
-JointStates = Annotated[str, typer.Option(help="Topic of the joint states.", show_default="found by name")]
-Actions = Annotated[
-    str,
-    typer.Option(help="Topic of what was commanded (JointTrajectory or JointState).", show_default="found"),
-]
-Images = Annotated[
-    list[str] | None, typer.Option("--image", help="CAMERA=TOPIC; may be repeated.", show_default="found")
-]
-JointNames = Annotated[
-    list[str] | None,
-    typer.Option("--joint", help="A joint as messages call it, in the policy's order; repeat for all."),
-]
 
 
 def pairs(option: str, texts: list[str] | None) -> dict[str, str] | None:
@@ -39,13 +27,36 @@ def pairs(option: str, texts: list[str] | None) -> dict[str, str] | None:
     return dict(text.split("=", 1) for text in texts) if texts else None
 
 
-def _choice(namespace: str, joint_states: str, actions: str, images: list[str] | None) -> TopicChoice:
-    """The topic options of a command."""
-    from step_ros.data.bag_topics import TopicChoice
+@dataclass(frozen=True)
+class Recorded:
+    """What a bag calls its topics and joints."""
 
-    return TopicChoice(namespace, joint_states, actions, pairs("--image", images))
+    namespace: Annotated[str, typer.Option(help="Only topics below it, such as /left.")] = ""
+    joint_states: Annotated[
+        str, typer.Option(help="Topic of the joint states.", show_default="found by name")
+    ] = ""
+    actions: Annotated[
+        str,
+        typer.Option(
+            help="Topic of what was commanded (JointTrajectory or JointState).", show_default="found"
+        ),
+    ] = ""
+    images: Annotated[
+        list[str] | None, typer.Option("--image", help="CAMERA=TOPIC; may be repeated.", show_default="found")
+    ] = None
+    joint_names: Annotated[
+        list[str] | None,
+        typer.Option("--joint", help="A joint as messages call it, in the policy's order; repeat for all."),
+    ] = None
+
+    @property
+    def topics(self) -> TopicChoice:
+        from step_ros.data.bag_topics import TopicChoice
+
+        return TopicChoice(self.namespace, self.joint_states, self.actions, pairs("--image", self.images))
 
 
+@spread
 def replay(
     bag: Annotated[Path, typer.Argument(help="Folder of a bag, or its .mcap or .db3 file.")],
     out: Annotated[Path, typer.Option(help="Folder of replay.json and replay.html.")] = Path("replay_out"),
@@ -81,11 +92,8 @@ def replay(
     timeout: Annotated[
         float, typer.Option(min=0.02, help="Silence of a stream [s] that ends an episode.")
     ] = 0.5,
-    namespace: Namespace = "",
-    joint_states: JointStates = "",
-    actions: Actions = "",
-    images: Images = None,
-    joint_names: JointNames = None,
+    *,
+    recorded: Recorded,
 ) -> None:
     """Let methods plan from what a recorded robot saw, and compare them with what it was told to do."""
     from step_ros.evaluation.replay.commands import run_replay
@@ -101,8 +109,8 @@ def replay(
         follow_chunks=follow_chunks,
         action_steps=action_steps,
         timeout=timeout,
-        joint_names=joint_names,
-        topics=_choice(namespace, joint_states, actions, images),
+        joint_names=recorded.joint_names,
+        topics=recorded.topics,
     )
     kept = run_replay(
         bag,
@@ -117,6 +125,7 @@ def replay(
         raise typer.Exit(BROKEN)
 
 
+@spread
 def bag2lerobot(
     bag: Annotated[Path, typer.Argument(help="Folder of a bag, or its .mcap or .db3 file.")],
     out: Annotated[Path, typer.Option(help="Folder of the dataset; one that exists is continued.")],
@@ -128,11 +137,8 @@ def bag2lerobot(
     longest_gap: Annotated[
         float, typer.Option(min=0.0, help="Dropped frames for longer [s] end an episode.")
     ] = 0.15,
-    namespace: Namespace = "",
-    joint_states: JointStates = "",
-    actions: Actions = "",
-    images: Images = None,
-    joint_names: JointNames = None,
+    *,
+    recorded: Recorded,
 ) -> None:
     """Turn a recording into a LeRobotDataset v3.0, stamps kept."""
     from step_ros.bag2lerobot import bag2lerobot
@@ -143,10 +149,10 @@ def bag2lerobot(
         out,
         fps=fps,
         task=task,
-        joint_names=joint_names or JOINT_NAMES,
+        joint_names=recorded.joint_names or JOINT_NAMES,
         crf=crf,
         longest_gap=longest_gap,
-        topics=_choice(namespace, joint_states, actions, images),
+        topics=recorded.topics,
     )
     typer.echo(f"{len(converted.episodes)} episodes, {sum(converted.episodes)} rows in {out}")
     for reason, count in converted.left_out.most_common():

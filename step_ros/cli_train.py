@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from step_ros import cli_lerobot
 from step_ros.cli_bags import pairs
+from step_ros.cli_lerobot import CALIBRATION_HELP, UNITS_HELP
+from step_ros.cli_options import spread
 
 app = typer.Typer(help="Train a policy, or the predictor of a trained policy.", no_args_is_help=True)
 
-BatchSize = Annotated[int, typer.Option(min=1, help="Windows per training step.")]
 LearningRate = Annotated[float, typer.Option(min=0.0, help="Highest learning rate (AdamW).")]
-TrainingSeed = Annotated[int, typer.Option(help="Of weights, batches, noise and the held-out split.")]
-Resume = Annotated[bool, typer.Option(help="Go on where an interrupted run stopped.")]
-MaxMinutes = Annotated[float | None, typer.Option(min=0.0, help="Save and stop after so many minutes.")]
 DatasetRate = Annotated[
     float | None, typer.Option(min=0.0, help="Frames per second of a zarr or HDF5 dataset that does not say.")
 ]
@@ -24,21 +22,40 @@ Features = Annotated[
     list[str] | None,
     typer.Option("--feature", help="FEATURE=ARRAY[a:b][,...] of a zarr or HDF5 dataset; may be repeated."),
 ]
-Threads = Annotated[int | None, typer.Option(min=1, help="Threads of torch.", show_default="all cores")]
+
+
+@dataclass(frozen=True)
+class Training:
+    """How long, on what and how training runs."""
+
+    batch_size: Annotated[int, typer.Option(min=1, help="Windows per training step.")] = 64
+    seed: Annotated[int, typer.Option(help="Of weights, batches, noise and the held-out split.")] = 0
+    resume: Annotated[bool, typer.Option(help="Go on where an interrupted run stopped.")] = True
+    max_minutes: Annotated[
+        float | None, typer.Option(min=0.0, help="Save and stop after so many minutes.")
+    ] = None
+    units: Annotated[str | None, typer.Option(help=UNITS_HELP)] = None
+    calibration: Annotated[Path | None, typer.Option(help=CALIBRATION_HELP)] = None
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads of torch.", show_default="all cores")
+    ] = None
+    fps: DatasetRate = None
+    features: Features = None
+
+    def arguments(self) -> dict[str, object]:
+        """As the functions that train take them."""
+        return vars(self) | {"features": pairs("--feature", self.features)}
 
 
 @app.command("policy")
+@spread
 def train_policy(
     dataset: Annotated[Path, typer.Argument(help="LeRobotDataset, diffusion_policy zarr or robomimic HDF5.")],
     out: Annotated[Path, typer.Option(help="Folder of the checkpoint.")],
     encoder_iterations: Annotated[int, typer.Option(min=1, help="Steps of the image encoders.")] = 2000,
     encoder_lr: LearningRate = 1e-3,
     iterations: Annotated[int, typer.Option(min=1, help="Steps of the denoiser.")] = 12000,
-    batch_size: BatchSize = 64,
     lr: LearningRate = 5e-4,
-    seed: TrainingSeed = 0,
-    resume: Resume = True,
-    max_minutes: MaxMinutes = None,
     down_dims: Annotated[tuple[int, int, int], typer.Option(help="Channels of the U-Net's levels.")] = (
         64,
         128,
@@ -52,11 +69,8 @@ def train_policy(
         tuple[int, int] | None,
         typer.Option(help="Height and width to which images are reduced.", show_default="the dataset's"),
     ] = None,
-    units: Annotated[str | None, typer.Option(help=cli_lerobot.UNITS_HELP)] = None,
-    calibration: Annotated[Path | None, typer.Option(help=cli_lerobot.CALIBRATION_HELP)] = None,
-    threads: Threads = None,
-    fps: DatasetRate = None,
-    features: Features = None,
+    *,
+    training: Training,
 ) -> None:
     """Train the image encoders, then the denoiser, on a dataset."""
     from step_ros.lerobot_policies import train_policy_in_radians
@@ -67,23 +81,16 @@ def train_policy(
         encoder_iterations=encoder_iterations,
         encoder_lr=encoder_lr,
         iterations=iterations,
-        batch_size=batch_size,
         lr=lr,
-        seed=seed,
-        resume=resume,
-        max_minutes=max_minutes,
         down_dims=down_dims,
         prediction_type=prediction_type,
         image_size=image_size,
-        units=units,
-        calibration=calibration,
-        threads=threads,
-        fps=fps,
-        features=pairs("--feature", features),
+        **training.arguments(),
     )
 
 
 @app.command("predictor")
+@spread
 def train_predictor(
     policy: Annotated[
         Path | None, typer.Argument(help="Folder of a trained policy; the predictor is added to it.")
@@ -103,8 +110,6 @@ def train_predictor(
             help="Folder of the policy with predictor.", show_default="the policy's, unless LeRobot's"
         ),
     ] = None,
-    units: Annotated[str | None, typer.Option(help=cli_lerobot.UNITS_HELP)] = None,
-    calibration: Annotated[Path | None, typer.Option(help=cli_lerobot.CALIBRATION_HELP)] = None,
     renamed: Annotated[
         list[str] | None,
         typer.Option("--rename", help="POLICY_INPUT=DATASET_FEATURE where names differ; may be repeated."),
@@ -113,14 +118,9 @@ def train_predictor(
         float, typer.Option(min=0.0, max=0.9, help="Share of the episodes that the error is measured on.")
     ] = 0.05,
     iterations: Annotated[int, typer.Option(min=1, help="Training steps.")] = 5000,
-    batch_size: BatchSize = 64,
     lr: Annotated[
         float | None, typer.Option(min=0.0, help="Highest learning rate (AdamW).", show_default="the kind's")
     ] = None,
-    seed: TrainingSeed = 0,
-    resume: Resume = True,
-    max_minutes: MaxMinutes = None,
-    threads: Threads = None,
     kind: Annotated[
         Literal["past", "leaked", "prior"],
         typer.Option(
@@ -154,8 +154,8 @@ def train_predictor(
     dropout: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of windows without history.")
     ] = 0.05,
-    fps: DatasetRate = None,
-    features: Features = None,
+    *,
+    training: Training,
 ) -> None:
     """Train the predictor of a policy on falsified histories, so that it does not copy them.
 
@@ -170,19 +170,11 @@ def train_predictor(
         _given("policy", policy, policy_option),
         _given("dataset", dataset, dataset_option),
         out=out,
-        units=units,
-        calibration=calibration,
         renamed=pairs("--rename", renamed),
         held_out=held_out,
         iterations=iterations,
-        batch_size=batch_size,
         lr=lr,
-        seed=seed,
-        resume=resume,
-        max_minutes=max_minutes,
-        threads=threads,
-        fps=fps,
-        features=pairs("--feature", features),
+        **training.arguments(),
         predictor=predictor_config(
             kind=kind,
             variant=variant,
