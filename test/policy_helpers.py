@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from step_ros.control.joints import JOINT_NAMES
 from step_ros.policy.config import EncoderConfig, PolicyConfig, PredictorConfig
 from step_ros.policy.graphs import Graph
 from step_ros.policy.methods import METHODS
@@ -31,6 +32,12 @@ def tiny_config(**changes: object) -> PolicyConfig:
         "predictor": PredictorConfig(width=16, blocks=1, heads=2, feedforward=32),
     }
     return PolicyConfig(**{**values, **changes})
+
+
+def arm_config(height: int = 16, width: int = 16, **changes: object) -> PolicyConfig:
+    """The arm's joints and one camera, as the nodes have them."""
+    shapes = {STATE: (len(JOINT_NAMES),), TOP: (height, width, 3)}
+    return tiny_config(**{"input_features": shapes, "action_names": JOINT_NAMES, **changes})
 
 
 def tiny_config_for(method: str, **changes: object) -> PolicyConfig:

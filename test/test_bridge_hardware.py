@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import rclpy
+from bridge_helpers import BridgeRig
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
@@ -22,7 +19,6 @@ from trajectory_msgs.msg import JointTrajectory
 from step_ros.control.joints import JOINT_NAMES
 from step_ros.nodes.controllers import HARDWARE_COMMANDS_TOPIC, HARDWARE_STATES_TOPIC, TRAJECTORY_TOPIC
 from step_ros.nodes.decode import seconds
-from step_ros.nodes.mujoco_bridge import MujocoBridge
 
 
 class StandIn(Node):
@@ -58,41 +54,18 @@ class StandIn(Node):
         self.report = {pair.key: pair.value for pair in message.status[0].values}
 
 
-class Rig:
-    """The bridge on this thread, the stand-in on another."""
+class Rig(BridgeRig):
+    """The bridge and the stand-in."""
 
     def __init__(self) -> None:
-        overrides = {"controller": "ros2_control", "seed": 20003, "real_time_factor": 4.0}
-        self.bridge = MujocoBridge([Parameter(name, value=value) for name, value in overrides.items()])
         self.control = StandIn()
-        self.executor, self._hearing = SingleThreadedExecutor(), SingleThreadedExecutor()
-        self.executor.add_node(self.bridge)
-        self._hearing.add_node(self.control)
-        self._thread = threading.Thread(target=self._hearing.spin)
-        self._thread.start()
+        super().__init__(self.control, controller="ros2_control", seed=20003, real_time_factor=4.0)
         self.until(lambda: self.control.states and self.control.report and self.control.clock)
         self.until(lambda: self.control.commands.get_subscription_count() > 0)
-
-    def until(self, condition: Callable[[], object], allowed: float = 30.0) -> None:
-        deadline = time.monotonic() + allowed
-        while not condition():
-            assert time.monotonic() < deadline, "nothing happened within the time allowed"
-            self.bridge.spin_once(self.executor)
 
     def simulate(self, duration: float) -> None:
         end = self.bridge.now + duration
         self.until(lambda: self.bridge.now >= end)
-
-    def reset(self) -> None:
-        future = self.control.resetting.call_async(Trigger.Request())
-        self.until(future.done)
-
-    def close(self) -> None:
-        self._hearing.shutdown()
-        self._thread.join()
-        self.executor.shutdown()
-        self.control.destroy_node()
-        self.bridge.destroy_node()
 
 
 @pytest.fixture
@@ -131,7 +104,7 @@ def test_after_a_reset_the_controller_is_called_to_the_arm_before_it_counts(rig:
     rig.simulate(0.3)
     rig.control.command = (start + 0.4).tolist()
     rig.simulate(1.0)
-    rig.reset()
+    rig.call(rig.control.resetting)
     rig.until(lambda: rig.control.trajectories)
     np.testing.assert_allclose(rig.control.positions, start, atol=0.02)
     call = rig.control.trajectories[-1]

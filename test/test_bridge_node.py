@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 import rclpy
+from bridge_helpers import BridgeRig
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -23,7 +21,6 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from step_ros.control.joints import JOINT_NAMES
 from step_ros.nodes.decode import seconds
 from step_ros.nodes.encode import duration_message, stamp_message
-from step_ros.nodes.mujoco_bridge import MujocoBridge
 
 FACTOR = 4.0
 """Simulated seconds per wall second, so that tests are short where the machine can."""
@@ -83,45 +80,24 @@ class Listener(Node):
         ]
 
 
-class Rig:
-    """A bridge and a listener on one executor."""
+class Rig(BridgeRig):
+    """The bridge and the listener."""
 
     def __init__(self) -> None:
-        self.bridge = MujocoBridge([Parameter("seed", value=3), Parameter("real_time_factor", value=FACTOR)])
         self.listener = Listener()
-        self.executor = SingleThreadedExecutor()
-        self.executor.add_node(self.bridge)
-        # Heard in a thread of its own: the bridge's executor answers one message per period.
-        self._hearing = SingleThreadedExecutor()
-        self._hearing.add_node(self.listener)
-        self._thread = threading.Thread(target=self._hearing.spin)
-        self._thread.start()
+        super().__init__(self.listener, seed=3, real_time_factor=FACTOR)
         self.until(lambda: len(self.listener.newest) == len(TOPICS))
         self.until(lambda: self.listener.commands.get_subscription_count() > 0)
-
-    def until(self, condition: Callable[[], bool], allowed: float = 30.0) -> None:
-        deadline = time.monotonic() + allowed
-        while not condition():
-            assert time.monotonic() < deadline, "nothing happened within the time allowed"
-            self.bridge.spin_once(self.executor)
 
     def simulate(self, duration: float) -> None:
         end = self.listener.now + duration
         self.until(lambda: self.listener.now >= end)
 
-    def close(self) -> None:
-        self._hearing.shutdown()
-        self._thread.join()
-        self.executor.shutdown()
-        self.listener.destroy_node()
-        self.bridge.destroy_node()
-
     def reset(self, seed: int) -> str:
         self.bridge.set_parameters([Parameter("seed", value=seed)])
-        future = self.listener.resetting.call_async(Trigger.Request())
-        self.until(future.done)
+        answer = self.call(self.listener.resetting)
         self.simulate(0.1)
-        return future.result().message
+        return answer.message
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from policy_helpers import arm_config
 
 from step_ros.evaluation.commands import evaluate
 from step_ros.evaluation.expert import evaluate_expert
@@ -17,7 +18,6 @@ from step_ros.evaluation.statistics import mean_interval, tango, wilson
 from step_ros.evaluation.summary import difference, summarise
 from step_ros.evaluation.variants import checkpoint_folders, parse_variant
 from step_ros.policy.checkpoint import save_checkpoint
-from step_ros.policy.config import PolicyConfig, PredictorConfig
 from step_ros.policy.errors import ConfigError
 from step_ros.policy.networks import build_networks
 from step_ros.policy.policy import load_policy
@@ -27,14 +27,7 @@ from step_ros.sim.world import World
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny untrained policy on joint positions alone, with every joint's full range as statistics."""
-    config = PolicyConfig(
-        input_features={"observation.state": (6,)},
-        action_names=tuple("abcdef"),
-        down_dims=(8, 16),
-        n_groups=4,
-        diffusion_step_embed_dim=8,
-        predictor=PredictorConfig(width=16, heads=2, feedforward=16),
-    )
+    config = arm_config(input_features={"observation.state": (6,)})
     limits = {"min": [-1.0] * 6, "max": [1.0] * 6}
     networks = build_networks(config, {"observation.state": limits, "action": limits})
     folder = tmp_path_factory.mktemp("checkpoint")

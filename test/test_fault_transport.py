@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from policy_helpers import arm_config
 from rcl_interfaces.srv import SetParameters
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
@@ -20,7 +21,6 @@ from step_ros.control.joints import JOINT_NAMES, JointLimits
 from step_ros.nodes.decode import seconds
 from step_ros.nodes.processes import NodeProcesses
 from step_ros.nodes.step_node import StepNode
-from step_ros.policy.config import EncoderConfig, PolicyConfig, PredictorConfig
 from step_ros.policy.untrained import save_untrained
 
 PATIENCE = 30.0
@@ -28,14 +28,7 @@ TIMEOUT = 1.5
 STORM_SECONDS = 2.0
 LIMITS = JointLimits.so101()
 TOPIC = "/joint_trajectory_controller/joint_trajectory"
-CONFIG = PolicyConfig(
-    input_features={"observation.state": (6,), "observation.images.top": (16, 16, 3)},
-    action_names=JOINT_NAMES,
-    down_dims=(8, 16),
-    diffusion_step_embed_dim=8,
-    encoder=EncoderConfig(channels=8, keypoints=8, feature_dim=8),
-    predictor=PredictorConfig(width=16, blocks=1, heads=2, feedforward=16),
-)
+CONFIG = arm_config()
 
 
 class Graph:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rclpy
 import torch
+from bridge_helpers import BridgeRig
 from numpy.typing import NDArray
 from policy_helpers import STATE, TOP, tiny_config
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
@@ -82,40 +81,12 @@ class Listener(Node):
         self.success = self.success or message.data
 
 
-class Rig:
-    """The bridge on this thread, a node under test and a listener on another."""
+class Rig(BridgeRig):
+    """The bridge, stepped on demand, nodes under test and a listener."""
 
     def __init__(self, *nodes: Node, **parameters: object) -> None:
-        overrides = [Parameter(name, value=value) for name, value in parameters.items()]
-        self.bridge = MujocoBridge([Parameter("step_on_demand", value=True), *overrides])
         self.listener = Listener()
-        self.executor = SingleThreadedExecutor()
-        self.executor.add_node(self.bridge)
-        self._nodes = [*nodes, self.listener]
-        self._others = SingleThreadedExecutor()
-        for node in self._nodes:
-            self._others.add_node(node)
-        self._thread = threading.Thread(target=self._others.spin)
-        self._thread.start()
-
-    def until(self, condition: Callable[[], bool], allowed: float = 120.0) -> None:
-        deadline = time.monotonic() + allowed
-        while not condition():
-            assert time.monotonic() < deadline, "nothing happened within the time allowed"
-            self.bridge.spin_once(self.executor)
-
-    def call(self, client: object) -> Trigger.Response:
-        self.until(client.service_is_ready)
-        future = client.call_async(Trigger.Request())
-        self.until(future.done)
-        return future.result()
-
-    def close(self) -> None:
-        self._others.shutdown()
-        self._thread.join()
-        self.executor.shutdown()
-        for node in (*self._nodes, self.bridge):
-            node.destroy_node()
+        super().__init__(*nodes, self.listener, step_on_demand=True, **parameters)
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
+from policy_helpers import arm_config
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
@@ -25,19 +26,7 @@ from step_ros.nodes import encode, usage
 from step_ros.nodes.node_meter import TRAJECTORIES, NodeMeter, NodeMeterError
 from step_ros.nodes.synthetic_robot import SyntheticRobot
 from step_ros.paths import share_path
-from step_ros.policy.config import EncoderConfig, PolicyConfig, PredictorConfig
 from step_ros.policy.untrained import save_untrained
-
-
-def tiny(height: int, width: int) -> PolicyConfig:
-    return PolicyConfig(
-        input_features={"observation.state": (6,), "observation.images.top": (height, width, 3)},
-        action_names=JOINT_NAMES,
-        down_dims=(8, 16),
-        diffusion_step_embed_dim=8,
-        encoder=EncoderConfig(channels=8, keypoints=8, feature_dim=8),
-        predictor=PredictorConfig(width=16, blocks=1, heads=2, feedforward=16),
-    )
 
 
 @pytest.mark.parametrize(
@@ -142,7 +131,7 @@ def test_the_synthetic_robot_waits_for_listeners_publishes_for_its_time_and_coun
 def test_the_whole_benchmark_runs_the_real_node_and_writes_what_it_measured(tmp_path, monkeypatch) -> None:
     for variable in PROFILE_VARIABLES:
         monkeypatch.setenv(variable, "")
-    save_untrained(tmp_path / "policy", tiny(24, 32), reach=0.15)
+    save_untrained(tmp_path / "policy", arm_config(24, 32), reach=0.15)
     result = bench_node(
         tmp_path / "node.json",
         checkpoint=tmp_path / "policy",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from policy_helpers import arm_config
 from rich.console import Console
 from sensor_msgs.msg import JointState
 
@@ -16,20 +17,12 @@ from step_ros.control.joints import JOINT_NAMES, JointLimits
 from step_ros.nodes.fed_node import FedNode, FedNodeError, Feeder, fed_node
 from step_ros.nodes.random_messages import RandomMessages
 from step_ros.nodes.usage import resident_bytes
-from step_ros.policy.config import EncoderConfig, PolicyConfig, PredictorConfig
 from step_ros.policy.untrained import save_untrained
 from step_ros.soak import bench_soak
 
 MESSAGES = 2000
 LIMITS = JointLimits.so101()
-CONFIG = PolicyConfig(
-    input_features={"observation.state": (6,), "observation.images.top": (16, 16, 3)},
-    action_names=JOINT_NAMES,
-    down_dims=(8, 16),
-    diffusion_step_embed_dim=8,
-    encoder=EncoderConfig(channels=8, keypoints=8, feature_dim=8),
-    predictor=PredictorConfig(width=16, blocks=1, heads=2, feedforward=16),
-)
+CONFIG = arm_config()
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from policy_helpers import arm_config
 from rich.console import Console
 
 from step_ros.evaluation.seams.command import bench_seams, with_ratios
@@ -17,7 +18,6 @@ from step_ros.evaluation.seams.reference_motion import (
     sending_table,
 )
 from step_ros.evaluation.seams.with_policy import policy_table
-from step_ros.policy.config import PolicyConfig, PredictorConfig
 from step_ros.policy.networks import build_networks
 from step_ros.policy.policy import Policy
 from step_ros.sim.world import World
@@ -109,14 +109,7 @@ def test_the_command_writes_its_tables_with_their_provenance(tmp_path) -> None:
 @pytest.fixture(scope="module")
 def untrained_policy() -> Policy:
     """A tiny policy on joint positions alone; what it wants is noise."""
-    config = PolicyConfig(
-        input_features={"observation.state": (6,)},
-        action_names=tuple("abcdef"),
-        down_dims=(8, 16),
-        n_groups=4,
-        diffusion_step_embed_dim=8,
-        predictor=PredictorConfig(width=16, heads=2, feedforward=16),
-    )
+    config = arm_config(input_features={"observation.state": (6,)})
     ranges = {"min": [-0.3, -0.8, 0.3, 0.8, -0.3, 0.2], "max": [0.3, -0.3, 0.7, 1.1, 0.3, 0.8]}
     torch.manual_seed(20_000)
     return Policy(

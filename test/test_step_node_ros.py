@@ -15,6 +15,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from policy_helpers import arm_config
 from rcl_interfaces.srv import SetParameters
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
@@ -30,7 +31,6 @@ from step_ros.nodes.decode import seconds
 from step_ros.nodes.encode import stamp_message
 from step_ros.nodes.step_node import StepNode
 from step_ros.policy.checkpoint import save_checkpoint
-from step_ros.policy.config import EncoderConfig, PolicyConfig, PredictorConfig
 from step_ros.policy.networks import build_networks
 
 SIZE = 32
@@ -52,15 +52,7 @@ RANGES = {name: {"min": [-0.15] * 6, "max": [0.15] * 6} for name in ("observatio
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("policy")
-    config = PolicyConfig(
-        input_features={"observation.state": (6,), "observation.images.top": (SIZE, SIZE, 3)},
-        action_names=JOINT_NAMES,
-        down_dims=(8, 16),
-        diffusion_step_embed_dim=8,
-        encoder=EncoderConfig(channels=8, keypoints=8, feature_dim=8),
-        predictor=PredictorConfig(width=16, blocks=1, heads=2, feedforward=16),
-        defaults={"sigma_stall": 1.25, "cold_start_steps": 3},
-    )
+    config = arm_config(SIZE, SIZE, defaults={"sigma_stall": 1.25, "cold_start_steps": 3})
     save_checkpoint(folder, config, build_networks(config, RANGES), None)
     return folder
 
@@ -278,13 +270,8 @@ def test_limits_for_another_number_of_joints_are_refused(start) -> None:
 
 
 def test_a_policy_that_wants_what_no_topic_has_is_refused(start, tmp_path) -> None:
-    config = PolicyConfig(
-        input_features={"observation.state": (6,), "observation.environment_state": (7,)},
-        action_names=JOINT_NAMES,
-        down_dims=(8, 16),
-        diffusion_step_embed_dim=8,
-        predictor=None,
-    )
+    inputs = {"observation.state": (6,), "observation.environment_state": (7,)}
+    config = arm_config(input_features=inputs, predictor=None)
     ranges = RANGES | {"observation.environment_state": {"min": [-1.0] * 7, "max": [1.0] * 7}}
     save_checkpoint(tmp_path, config, build_networks(config, ranges), None)
     rig = start(checkpoint=str(tmp_path), method="ddim")
