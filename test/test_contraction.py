@@ -26,7 +26,7 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Probe:
 
 @pytest.fixture
 def few_levels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure, "LEVELS", (0, 20, 99))
+    monkeypatch.setattr(measure, "LEVELS", (0, 20))
     monkeypatch.setattr(measure, "EVERY_LEVEL_UP_TO", 5)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +27,26 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def written(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is exported, to be left as it is."""
+    folder = tmp_path_factory.mktemp("onnx")
+    export_checkpoint(checkpoint, folder)
+    return folder
+
+
 @pytest.fixture
-def exported(checkpoint: Path, tmp_path: Path) -> Path:
-    export_checkpoint(checkpoint, tmp_path / "onnx")
-    return tmp_path / "onnx"
+def exported(written: Path, tmp_path: Path) -> Path:
+    """A copy for one test."""
+    return shutil.copytree(written, tmp_path / "onnx")
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint like the first, of other weights."""
+    path = tmp_path_factory.mktemp("other")
+    save_checkpoint(path, tiny_config(), tiny_networks(seed=1))
+    return path
 
 
 def edit_manifest(folder: Path, **changes: object) -> None:
@@ -37,9 +54,9 @@ def edit_manifest(folder: Path, **changes: object) -> None:
     file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
 
 
-def test_every_network_and_a_whole_cycle_are_written(exported: Path) -> None:
-    assert {file.name for file in exported.iterdir()} == FILES
-    manifest = json.loads((exported / "manifest.json").read_text())
+def test_every_network_and_a_whole_cycle_are_written(written: Path) -> None:
+    assert {file.name for file in written.iterdir()} == FILES
+    manifest = json.loads((written / "manifest.json").read_text())
     assert manifest["graphs"]["warm_2"]["file"] == "step.onnx"
     assert manifest["graphs"]["warm_2"]["inputs"]["history"] == [1, 8, 3, "float32"]
     assert manifest["config"]["horizon"] == 16
@@ -58,11 +75,11 @@ def test_a_checkpoint_without_a_predictor_is_exported_without_its_files(tmp_path
 
 
 def test_files_that_were_exported_give_the_chunks_of_eager_torch(
-    checkpoint: Path, exported: Path, monkeypatch: pytest.MonkeyPatch
+    checkpoint: Path, written: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected, found = (
         load_policy(checkpoint, engine="torch"),
-        load_policy(checkpoint, engine=f"onnx:{exported}"),
+        load_policy(checkpoint, engine=f"onnx:{written}"),
     )
     monkeypatch.setattr(
         onnx_engine, "to_onnx", lambda graph, metadata: pytest.fail(f"converted {graph.name}")
@@ -73,8 +90,8 @@ def test_files_that_were_exported_give_the_chunks_of_eager_torch(
         )
 
 
-def test_a_cycle_that_was_not_exported_is_converted(checkpoint: Path, exported: Path) -> None:
-    policy = load_policy(checkpoint, engine=f"onnx:{exported}", num_inference_steps=3, cold_start_steps=2)
+def test_a_cycle_that_was_not_exported_is_converted(checkpoint: Path, written: Path) -> None:
+    policy = load_policy(checkpoint, engine=f"onnx:{written}", num_inference_steps=3, cold_start_steps=2)
     policy.warm_up()
     assert policy.ready and policy.act(observation()).nfe == 2
 
@@ -85,17 +102,15 @@ def test_files_of_another_version_are_refused_with_both_versions(checkpoint: Pat
         load_policy(checkpoint, engine=f"onnx:{exported}")
 
 
-def test_files_of_other_weights_are_refused_with_both_fingerprints(exported: Path, tmp_path: Path) -> None:
-    save_checkpoint(tmp_path / "other", tiny_config(), tiny_networks(seed=1))
+def test_files_of_other_weights_are_refused_with_both_fingerprints(written: Path, other: Path) -> None:
     with pytest.raises(ConfigError, match=r"step_ros_checkpoint is '\w{64}'; accepted: \w{64}; export"):
-        load_policy(tmp_path / "other", engine=f"onnx:{exported}")
+        load_policy(other, engine=f"onnx:{written}")
 
 
 def test_a_file_from_another_export_is_refused_by_its_own_metadata(
-    checkpoint: Path, exported: Path, tmp_path: Path
+    checkpoint: Path, other: Path, exported: Path, tmp_path: Path
 ) -> None:
-    save_checkpoint(tmp_path / "other", tiny_config(), tiny_networks(seed=1))
-    export_checkpoint(tmp_path / "other", tmp_path / "theirs")
+    export_checkpoint(other, tmp_path / "theirs")
     (tmp_path / "theirs" / "denoise.onnx").replace(exported / "denoise.onnx")
     policy = load_policy(checkpoint, engine=f"onnx:{exported}")
     with pytest.raises(ConfigError, match=r"denoise\.onnx: step_ros_checkpoint is"):

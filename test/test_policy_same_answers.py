@@ -39,7 +39,7 @@ ENGINES = [
 ]
 SIZES = [
     pytest.param((64, 128, 256), True, id="4M-fused", marks=pytest.mark.slow),
-    pytest.param((64, 128, 256), False, id="4M-separate"),
+    pytest.param((64, 128, 256), False, id="4M-separate", marks=pytest.mark.slow),
     pytest.param((128, 256, 512), True, id="17M-fused", marks=pytest.mark.slow),
     pytest.param((128, 256, 512), False, id="17M-separate", marks=pytest.mark.slow),
     pytest.param((256, 512, 1024), False, id="63M-separate", marks=pytest.mark.slow),
@@ -59,7 +59,7 @@ print(int(line.split()[1]) / 1000)
 
 
 def tiny(**changes: object) -> tuple[PolicyConfig, PolicyNetworks]:
-    config = tiny_config(num_train_timesteps=20, **changes)
+    config = tiny_config(num_train_timesteps=10, **changes)
     return config, tiny_networks(config)
 
 
