@@ -39,6 +39,7 @@ os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ.setdefault("MUJOCO_GL", "egl")
 os.environ["OMP_NUM_THREADS"] = "1"
 
-# Compiled networks go to a folder of this run, which the processes that tests start share.
-_cache = tempfile.TemporaryDirectory(prefix="step_ros_test_cache_")
-os.environ["STEP_ROS_CACHE"] = _cache.name
+# Compiled networks go to a folder of this run, which its worker processes and those that tests start share.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    _cache = tempfile.TemporaryDirectory(prefix="step_ros_test_cache_")
+    os.environ["STEP_ROS_CACHE"] = _cache.name
