@@ -51,14 +51,18 @@ def checkpoint(tmp_path):
 
 @pytest.fixture
 def quick(tmp_path, monkeypatch):
-    """Short episodes, a small film, and an engine that starts at once."""
+    """Short episodes, in slow motion for busy machines; a small film, and an engine that starts at once."""
     config = tmp_path / "config"
     config.mkdir()
-    for name in ("step.yaml", "mujoco_bridge.yaml"):
+    for name, usual, instead in (
+        ("step.yaml", "engine: auto", "engine: torch\n    use_sim_time: true"),
+        ("mujoco_bridge.yaml", "real_time_factor: 1.0", "real_time_factor: 0.25"),
+    ):
         text = share_path("config", name).read_text()
-        (config / name).write_text(text.replace("engine: auto", "engine: torch"))
+        assert usual in text
+        (config / name).write_text(text.replace(usual, instead))
     monkeypatch.setattr(demo, "share_path", lambda *parts: tmp_path.joinpath(*parts))
-    monkeypatch.setattr(demo, "TIME_LIMIT", 2.0)
+    monkeypatch.setattr(demo, "TIME_LIMIT", 1.0)
     monkeypatch.setattr(demo, "FILM_SIZE", (48, 64))
 
 
