@@ -36,19 +36,11 @@ class DenoiserObjective(WindowedObjective):
         # Noise levels ascend over a batch, and windows over the episodes.
         return indices[torch.randperm(len(indices), generator=generator).numpy()]
 
-    def _error(
-        self,
-        model: nn.Module,
-        examples: Examples,
-        indices: np.ndarray,
-        variants: Tensor,
-        generator: torch.Generator,
-    ) -> Tensor:
-        chunk = examples.chunk(indices)
+    def _error(self, model: nn.Module, chunk: Tensor, features: Tensor, generator: torch.Generator) -> Tensor:
         noise = torch.randn(chunk.shape, generator=generator).to(chunk.device)
         timesteps = stratified_timesteps(len(chunk), self._schedule.levels, generator).to(chunk.device)
         noisy = self._schedule.add_noise(chunk, noise, timesteps)
-        output = model(noisy, timesteps, examples.observed(indices, variants).flatten(1))
+        output = model(noisy, timesteps, features.flatten(1))
         return mse_loss(output, noise if self._predicts_noise else chunk)
 
 

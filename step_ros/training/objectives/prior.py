@@ -68,15 +68,7 @@ class PriorObjective(WindowedObjective):
         device = examples.actions.device
         return latent.to(device), torch.ones(latent.shape[:2], dtype=torch.bool, device=device)
 
-    def _error(
-        self,
-        model: nn.Module,
-        examples: Examples,
-        indices: np.ndarray,
-        variants: Tensor,
-        generator: torch.Generator,
-    ) -> Tensor:
-        chunk = examples.chunk(indices)
-        unit = torch.randn(len(indices), self._latent, generator=generator).to(chunk.device)
-        found, divergence = model(chunk, examples.observed(indices, variants), unit)
+    def _error(self, model: nn.Module, chunk: Tensor, features: Tensor, generator: torch.Generator) -> Tensor:
+        unit = torch.randn(len(chunk), self._latent, generator=generator).to(chunk.device)
+        found, divergence = model(chunk, features, unit)
         return mse_loss(found, chunk) + self._kl_weight * divergence.mean()

@@ -22,7 +22,8 @@ class WindowedObjective(ABC):
     def loss(self, model: nn.Module, batch_size: int, generator: torch.Generator) -> Tensor:
         indices = self._train.draw(batch_size, generator)
         variants = self._train.draw_variants(batch_size, generator)
-        return self._error(model, self._train, indices, variants, generator)
+        features = self._train.observed(indices, variants)
+        return self._error(model, self._train.chunk(indices), features, generator)
 
     @torch.no_grad()
     def held_out_loss(self, model: nn.Module) -> float:
@@ -31,20 +32,13 @@ class WindowedObjective(ABC):
         generator = torch.Generator().manual_seed(0)
         indices = fixed_indices(self._held_out.windows, HELD_OUT_WINDOWS)
         indices = self._arranged(indices, generator)
-        unshifted = torch.zeros(len(indices), dtype=torch.int64)
-        return self._error(model, self._held_out, indices, unshifted, generator).item()
+        features = self._held_out.observed(indices, torch.zeros(len(indices), dtype=torch.int64))
+        return self._error(model, self._held_out.chunk(indices), features, generator).item()
 
     def _arranged(self, indices: np.ndarray, generator: torch.Generator) -> np.ndarray:
         """Held-out windows in the order in which noise is drawn for them."""
         return indices
 
     @abstractmethod
-    def _error(
-        self,
-        model: nn.Module,
-        examples: Examples,
-        indices: np.ndarray,
-        variants: Tensor,
-        generator: torch.Generator,
-    ) -> Tensor:
-        """Mean error on the windows `indices` (B,), seen under the image shifts `variants` (B,)."""
+    def _error(self, model: nn.Module, chunk: Tensor, features: Tensor, generator: torch.Generator) -> Tensor:
+        """Mean error on windows: what was done, (B, Tp, A), and the features of what was seen, (B, To, F)."""
