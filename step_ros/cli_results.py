@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from step_ros.cli_options import spread
 from step_ros.paths import share_path
 from step_ros.sim.catalogue import TASK_NAMES
 
@@ -25,10 +27,6 @@ Servo = Annotated[str, typer.Option(help="Servo model: NAME[:setting=value,...];
 Checkpoint = Annotated[Path | None, typer.Option(help="Folder of a policy.", show_default="the task's")]
 FirstSeed = Annotated[int, typer.Option(help="Episode k starts from seed + k.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes that simulate side by side.")]
-Threads = Annotated[int, typer.Option(min=1, help="CPU threads per network call.")]
-MaxTicks = Annotated[
-    int | None, typer.Option(min=1, help="Ends episodes earlier.", show_default="the task's")
-]
 MaxMinutes = Annotated[
     float | None, typer.Option(min=0.0, help="Stop after so many minutes; the next call goes on.")
 ]
@@ -36,6 +34,19 @@ Plan = Annotated[Path | None, typer.Option(help="What is published.", show_defau
 Size = Annotated[str, typer.Option(help="One of the plan's sizes, such as full or smoke.")]
 
 
+@dataclass(frozen=True)
+class Rollouts:
+    """How episodes are run."""
+
+    workers: Workers = 2
+    engine: Engine = "auto"
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads per network call.")] = 1
+    max_ticks: Annotated[
+        int | None, typer.Option(min=1, help="Ends episodes earlier.", show_default="the task's")
+    ] = None
+
+
+@spread
 def evaluate(
     out: Annotated[Path, typer.Option(help="JSON file of the results; one that exists is continued.")],
     task: Task = "pick_place",
@@ -48,9 +59,6 @@ def evaluate(
     ] = COMPARED,
     episodes: Annotated[int, typer.Option(min=1, help="Episodes per method, on the same seeds.")] = 100,
     seed: FirstSeed = 0,
-    workers: Workers = 2,
-    engine: Engine = "auto",
-    threads: Threads = 1,
     precision: Annotated[str, typer.Option(help="Number format: fp32, bf16 or int8.")] = "fp32",
     servo: Servo = "sts3215",
     baseline: Annotated[
@@ -59,8 +67,9 @@ def evaluate(
     agreement: Annotated[
         int, typer.Option(min=0, help="Episodes on whose observations chunks are compared with DDPM's.")
     ] = 0,
-    max_ticks: MaxTicks = None,
     max_minutes: MaxMinutes = None,
+    *,
+    rollouts: Rollouts,
 ) -> None:
     """Compare methods on the same seeds in lock-step simulation, without ROS."""
     from step_ros.evaluation.commands import evaluate
@@ -72,15 +81,12 @@ def evaluate(
         episodes=episodes,
         out=out,
         seed=seed,
-        workers=workers,
-        engine=engine,
-        threads=threads,
         precision=precision,
         servo=servo,
         baseline=baseline,
         agreement=agreement,
-        max_ticks=max_ticks,
         max_minutes=max_minutes,
+        **vars(rollouts),
     )
 
 
@@ -97,6 +103,7 @@ def evaluate_expert(
     evaluate_expert(task=task, out=out, episodes=episodes, seed=seed, servo=servo)
 
 
+@spread
 def search(
     out: Annotated[Path, typer.Option(help="JSON file of the search; one that exists is continued.")],
     task: Task = "pick_place",
@@ -124,10 +131,8 @@ def search(
         typer.Option("--round", min=1, help="Episodes of those still in; repeat.", show_default="8, 24, 72"),
     ] = None,
     seed: FirstSeed = 20_000,
-    workers: Workers = 2,
-    engine: Engine = "auto",
-    threads: Threads = 1,
-    max_ticks: MaxTicks = None,
+    *,
+    rollouts: Rollouts,
 ) -> None:
     """Search noise levels for a few-step sampler, or the best of some variants, on tuning seeds."""
     from step_ros.evaluation.search import search
@@ -143,10 +148,7 @@ def search(
         among=among,
         rounds=rounds,
         seed=seed,
-        workers=workers,
-        engine=engine,
-        threads=threads,
-        max_ticks=max_ticks,
+        **vars(rollouts),
     )
 
 
