@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from step_ros.control.interpolation import cubic_peaks, cubic_ranges, derivative, segment, value
+from step_ros.control.interpolation import (
+    cubic_bounds,
+    cubic_peaks,
+    cubic_ranges,
+    derivative,
+    segment,
+    value,
+)
 from step_ros.control.trajectory import Trajectory
 
 PROFILE = settings(max_examples=25, deadline=None)
@@ -34,6 +41,35 @@ def test_extremes_are_reached_and_never_passed(gaps, positions, velocities) -> N
         for values, largest in ((fast, speed[k]), (strong, acceleration[k])):
             assert (np.abs(values) <= largest * (1 + 1e-8) + 1e-8).all()
             assert (np.abs(values).max(axis=0) >= 0.9 * largest - 1e-6).all()
+
+
+@PROFILE
+@given(gaps=spans, positions=numbers, velocities=numbers)
+def test_bounds_are_at_least_as_wide_as_what_is_reached(gaps, positions, velocities) -> None:
+    motion = trajectory_of(gaps, positions, velocities)
+    (low, high), (lowest, highest) = (
+        extent(motion.times, positions, velocities) for extent in (cubic_bounds, cubic_ranges)
+    )
+    rounding = 1e-9 * (1 + np.abs(velocities).max() + np.abs(positions).max())
+    assert (low <= lowest + rounding).all()
+    assert (high >= highest - rounding).all()
+
+
+def test_cubics_found_at_once_give_what_each_pair_of_points_gives() -> None:
+    rng = np.random.default_rng(20_002)
+    motion = Trajectory(3.0, np.cumsum(rng.uniform(0.01, 0.1, 9)), *rng.normal(size=(2, 9, 6)))
+    for k in range(8):
+        between = slice(k, k + 2)
+        pair = Trajectory(
+            3.0,
+            motion.times[between],
+            motion.positions[between],
+            motion.velocities[between],
+            np.full((2, 6), np.nan),  # points that carry no acceleration are computed pair by pair
+        )
+        moment = 3.0 + motion.times[between].mean()
+        for whole, alone in zip(motion.state(moment), pair.state(moment), strict=True):
+            np.testing.assert_array_equal(whole, alone)
 
 
 @PROFILE

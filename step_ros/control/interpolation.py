@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+_POWERS = np.arange(1.0, 6.0)
+
 
 def segment(span: np.ndarray | float, p: tuple, v: tuple | None = None, a: tuple | None = None) -> np.ndarray:
     """Coefficients (degree + 1, ...) in rising powers of the time since the segment's start.
@@ -37,7 +39,7 @@ def segment(span: np.ndarray | float, p: tuple, v: tuple | None = None, a: tuple
 
 def derivative(coefficients: np.ndarray) -> np.ndarray:
     """Coefficients of the time derivative, one row fewer."""
-    powers = np.arange(1, len(coefficients)).reshape(-1, *[1] * (coefficients.ndim - 1))
+    powers = _POWERS[: len(coefficients) - 1].reshape(-1, *[1] * (coefficients.ndim - 1))
     return powers * coefficients[1:]
 
 
@@ -58,15 +60,30 @@ def cubic_peaks(
         times: (N,) [s].
         positions, velocities: (N, J) [rad], [rad/s].
     """
-    span = np.diff(times)[:, None]
-    mean = np.diff(positions, axis=0) / span
+    span = (times[1:] - times[:-1])[:, None]
+    mean = 6 * ((positions[1:] - positions[:-1]) / span)
     v0, v1 = velocities[:-1], velocities[1:]
-    begin, end = (6 * mean - 4 * v0 - 2 * v1) / span, (2 * v0 + 4 * v1 - 6 * mean) / span
-    with np.errstate(divide="ignore", invalid="ignore"):
-        # Where the acceleration changes its sign the velocity has its extreme.
-        inner = np.where(begin * end < 0, np.abs(v0 + span * begin**2 / (2 * (begin - end))), 0.0)
-    speed = np.maximum(np.maximum(np.abs(v0), np.abs(v1)), inner)
+    begin, end = (mean - 4 * v0 - 2 * v1) / span, (2 * v0 + 4 * v1 - mean) / span
+    # Where the acceleration changes its sign the velocity has its extreme.
+    turn = np.zeros_like(begin)
+    np.divide(span * begin**2, 2 * (begin - end), out=turn, where=begin * end < 0)
+    speeds = np.abs(velocities)
+    speed = np.maximum(np.maximum(speeds[:-1], speeds[1:]), np.abs(v0 + turn))
     return speed, np.maximum(np.abs(begin), np.abs(end))
+
+
+def cubic_bounds(
+    times: np.ndarray, positions: np.ndarray, velocities: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds (J,) [rad] that no cubic of a trajectory leaves: those of all their Bezier control points.
+
+    Several times faster than `cubic_ranges`, and wider.
+    """
+    third = (times[1:] - times[:-1])[:, None] / 3
+    reach = np.concatenate(
+        [positions, positions[:-1] + third * velocities[:-1], positions[1:] - third * velocities[1:]]
+    )
+    return reach.min(axis=0), reach.max(axis=0)
 
 
 def cubic_ranges(

@@ -51,8 +51,10 @@ def lowest_point(positions: np.ndarray) -> np.ndarray:
     row = np.broadcast_to([[0.0], [0.0], [1.0], [0.0]], (4, angles.shape[1]))
     lowest = np.inf
     for joint, cos, sin in zip(_JOINTS, np.cos(angles), np.sin(angles), strict=True):
-        x, y, z, height = _FIXED[joint].T @ row
-        row = np.stack([cos * x + sin * y, cos * y - sin * x, z, height])
+        before = _FIXED[joint].T @ row
+        x, y = before[0], before[1]
+        row = before.copy()
+        row[0], row[1] = cos * x + sin * y, cos * y - sin * x
         if joint in _LOWEST:
             lowest = np.minimum(lowest, (_LOWEST[joint] @ row).min(axis=0))
     return lowest.reshape(positions.shape[:-1])

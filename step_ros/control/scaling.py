@@ -56,7 +56,7 @@ def slow_down(
     Returns:
         New times (N,), from the same first one on, and velocities (N, J).
     """
-    given = np.diff(times)
+    given = times[1:] - times[:-1]
     spans = given.copy()
     room = _Room.of(positions, lower, upper)
     for number in range(10 * ROUNDS):
@@ -102,7 +102,7 @@ def _velocities(
     scaled = velocities * share[:, None]
     scaled[-1] = 0.0
     start_up, start_down, end_up, end_down = (distance / spans[:, None] for distance in room)
-    scaled[:-1] = np.clip(scaled[:-1], -start_down, start_up)
-    scaled[1:] = np.clip(scaled[1:], -end_down, end_up)
+    scaled[:-1].clip(-start_down, start_up, out=scaled[:-1])
+    scaled[1:].clip(-end_down, end_up, out=scaled[1:])
     fastest = limits.max_velocity * (1 - _HEADROOM)
-    return np.clip(scaled, -fastest, fastest)
+    return scaled.clip(-fastest, fastest)

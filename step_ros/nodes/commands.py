@@ -127,9 +127,10 @@ class Commander:
         in_force = plan_in_force(self._history, newest, measured, now).trajectory
         switch = switching_time(asked, self._history.newest, now, _LEAD if self.blend else 0.0)
         joined = join(asked, in_force, now, switch, self.blend)
-        checked = make_safe(joined, self._limits, switch, in_force.sample(switch)[0], self._guard)
+        here = in_force.state(switch)
+        checked = make_safe(joined, self._limits, switch, here.position, self._guard)
         sent = checked.trajectory
-        seam = seam_jump(in_force.state(switch), sent.state(switch))
+        seam = seam_jump(here, sent.state(switch))
         made = Command(sent, checked.faults, seam, in_force, switch)
         self._history.add(sent, max(now, stamp))
         self._judged, self._unrested = made, sent
