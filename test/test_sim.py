@@ -52,6 +52,15 @@ def test_every_number_of_the_environment_state_has_a_name_and_a_unit(world: Worl
     assert len(vector.unit) == len(vector.names) == len(set(vector.names))
 
 
+def test_the_environment_state_ends_with_the_gripper_tip(pick_place: World):
+    pick_place.reset(1)
+    before = pick_place.observation(["observation.environment_state"])["observation.environment_state"][-3:]
+    pick_place.step(pick_place.set_points + np.array([0.0, 0.1, 0.0, 0.0, 0.0, 0.0]))
+    after = pick_place.observation(["observation.environment_state"])["observation.environment_state"][-3:]
+    np.testing.assert_allclose(after, pick_place.data.site("grasp").xpos, atol=1e-6)
+    assert np.linalg.norm(after - before) > 0.005
+
+
 def play(world: World, expert: Expert) -> None:
     while not expert.done:
         world.step(expert.action())

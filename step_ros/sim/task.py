@@ -37,7 +37,7 @@ class Task(ABC):
     modes: tuple[str, ...] = ()
     """Ways of doing it between which demonstrations choose; empty where there is one way."""
     environment: Vector
-    """What the numbers of `environment_state` are."""
+    """What the numbers of `environment_state` are; the world adds where the gripper's tip is."""
 
     @abstractmethod
     def add_objects(self, spec: mujoco.MjSpec) -> None:

@@ -28,6 +28,8 @@ HOLD_SUBSTEPS = CONTROL_RATE * SUBSTEPS // 2
 """Success must last this long: half a second."""
 SHARES = np.arange(1, SUBSTEPS + 1)[:, None] / SUBSTEPS
 """How far a tick has come at the end of each of its time steps: (SUBSTEPS, 1)."""
+TIP_NAMES, TIP_UNITS = ("tip.x", "tip.y", "tip.z"), ("m", "m", "m")
+"""Where the jaws meet. Joint angles and objects alone leave it to the policy to learn the kinematics."""
 HOME_SPREAD = 0.03
 """Starts vary by so much (rad) around the task's home posture."""
 
@@ -68,6 +70,7 @@ class World:
         self.data = mujoco.MjData(self.model)
         self._joint_addresses = np.array([self.model.joint(name).qposadr[0] for name in JOINT_NAMES])
         self._velocity_addresses = np.array([self.model.joint(name).dofadr[0] for name in JOINT_NAMES])
+        self._tip = self.model.site(GRASP_SITE).id
         self._gripper_address = self.model.joint("gripper").qposadr[0]
         self._objects = np.array([self.model.body(name).id for name in self.objects])
         self._set_point_limits = self.model.actuator_ctrlrange.T
@@ -212,16 +215,19 @@ class World:
         return {name: sources[name]() for name in names or sources}
 
     def _environment_state(self) -> np.ndarray:
-        return self.task.environment_state(self.object_poses).astype(np.float32)
+        tip = self.data.site_xpos[self._tip]
+        return np.concatenate([self.task.environment_state(self.object_poses), tip]).astype(np.float32)
 
     @property
     def vectors(self) -> dict[str, Vector]:
         """The action and the vector observations."""
-        joints = Vector(JOINT_NAMES, "rad")
+        joints, objects = Vector(JOINT_NAMES, "rad"), self.task.environment
         return {
             "action": joints,
             "observation.state": joints,
-            "observation.environment_state": self.task.environment,
+            "observation.environment_state": Vector(
+                (*objects.names, *TIP_NAMES), (*objects.unit, *TIP_UNITS)
+            ),
         }
 
     def behaviour(self, states: np.ndarray, environment_states: np.ndarray) -> Behaviour:
@@ -233,7 +239,7 @@ class World:
         for tick, joints in enumerate(states):
             scratch.qpos[self._joint_addresses] = joints
             mujoco.mj_kinematics(self.model, scratch)
-            tips[tick] = scratch.site(GRASP_SITE).xpos
+            tips[tick] = scratch.site_xpos[self._tip]
         return self.task.behaviour(tips, environment_states.astype(float))
 
     def close(self) -> None:
