@@ -29,6 +29,19 @@ def test_a_trajectory_without_velocities_sends_none() -> None:
     assert message.header.stamp.sec == message.header.stamp.nanosec == 0
 
 
+def test_a_message_used_again_is_as_good_as_a_new_one() -> None:
+    rng = np.random.default_rng(20_003)
+    times = np.arange(1, 5) / 30
+    longer = Trajectory(7.5, times, *rng.normal(size=(2, 4, 2)).astype(np.float32))
+    shorter = Trajectory(8.5, times[:2], rng.normal(size=(2, 2)))
+    used = encode.trajectory_message(longer, ["a", "b"])
+    for trajectory in (shorter, longer):
+        again = encode.trajectory_message(trajectory, ["c", "d"], reused=used)
+        assert again is used
+        assert again == encode.trajectory_message(trajectory, ["c", "d"])
+        np.testing.assert_array_equal([point.positions for point in again.points], trajectory.positions)
+
+
 @pytest.mark.parametrize("value", [0.0, 1.9999999999, 1_700_000_000.999999999, -0.1])
 def test_times_survive_the_message(value: float) -> None:
     message = encode.duration_message(value) if value < 100 else encode.stamp_message(value)

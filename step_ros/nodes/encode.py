@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from builtin_interfaces.msg import Duration, Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
@@ -13,25 +15,44 @@ from step_ros.control.trajectory import Trajectory
 
 def stamp_message(seconds: float) -> Time:
     """Seconds since the epoch as a message."""
-    return Time(**_parts(seconds))
+    return _timed(Time(), seconds)
 
 
 def duration_message(seconds: float) -> Duration:
     """A duration [s] as a message; may be negative."""
-    return Duration(**_parts(seconds))
+    return _timed(Duration(), seconds)
 
 
-def trajectory_message(trajectory: Trajectory, joint_names: Sequence[str]) -> JointTrajectory:
-    """A trajectory as a message; a stamp of 0 tells the controller to start when it arrives."""
-    message = JointTrajectory(joint_names=list(joint_names))
+def trajectory_message(
+    trajectory: Trajectory, joint_names: Sequence[str], reused: JointTrajectory | None = None
+) -> JointTrajectory:
+    """A trajectory as a message; a stamp of 0 tells the controller to start when it arrives.
+
+    Args:
+        trajectory: without accelerations.
+        joint_names: of its columns.
+        reused: a message that this function made before and nobody needs any more; it is filled anew and
+            returned, since making its points takes longer than filling them.
+    """
+    message = JointTrajectory() if reused is None else reused
+    message.joint_names = list(joint_names)
     message.header.stamp = stamp_message(trajectory.stamp)
-    velocities = [None] * len(trajectory.times) if trajectory.velocities is None else trajectory.velocities
-    for time, position, velocity in zip(trajectory.times, trajectory.positions, velocities, strict=True):
-        point = JointTrajectoryPoint(positions=position.tolist(), time_from_start=duration_message(time))
-        if velocity is not None:
-            point.velocities = velocity.tolist()
-        message.points.append(point)
+    points, count = message.points, len(trajectory.times)
+    del points[count:]
+    points.extend(JointTrajectoryPoint() for _ in range(count - len(points)))
+    positions = _arrays(trajectory.positions)
+    moving = trajectory.velocities is not None
+    velocities = _arrays(trajectory.velocities) if moving else [array("d")] * count
+    times = trajectory.times.tolist()
+    for point, time, position, velocity in zip(points, times, positions, velocities, strict=True):
+        point.positions, point.velocities = position, velocity
+        _timed(point.time_from_start, time)
     return message
+
+
+def _arrays(rows: np.ndarray) -> list[array]:
+    """Rows as messages keep them: what they need not look at number by number."""
+    return [array("d", row.tobytes()) for row in np.asarray(rows, dtype=float)]
 
 
 def diagnostics_message(
@@ -45,9 +66,9 @@ def diagnostics_message(
     return message
 
 
-def _parts(seconds: float) -> dict[str, int]:
-    sec, nanosec = divmod(round(seconds * 1e9), 10**9)
-    return {"sec": sec, "nanosec": nanosec}
+def _timed(message: Time | Duration, seconds: float) -> Time | Duration:
+    message.sec, message.nanosec = divmod(round(seconds * 1e9), 10**9)
+    return message
 
 
 def _text(value: object) -> str:

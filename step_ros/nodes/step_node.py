@@ -20,6 +20,7 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image, JointState
@@ -71,6 +72,7 @@ class StepNode(LifecycleNode):
         self._inputs: list[Subscription] = []
         self._emergency = False
         self._fault, self._reported_warnings = "", 0
+        self._trajectory = JointTrajectory()
         self._commands = self.create_publisher(JointTrajectory, self._text("trajectory_topic"), 1)
         self._chunks = self.create_publisher(JointTrajectory, "~/chunk", 10)
         self._stalls = self.create_publisher(Bool, "~/stalled", 10)
@@ -218,15 +220,20 @@ class StepNode(LifecycleNode):
 
     def send(self, trajectory: Trajectory) -> None:
         """Publish a command."""
-        self._commands.publish(encode.trajectory_message(trajectory, self._loaded.joint_names))
+        self._publish(self._commands, trajectory)
 
     def planned(self, plan: Plan, stamp: float) -> None:
         """Publish what the policy wanted, whole and without limits."""
         config = self._loaded.policy.config
         times = due_times(config.horizon, config.fps, config.n_obs_steps)
         chunk = Trajectory(stamp, times, plan.chunk)
-        self._chunks.publish(encode.trajectory_message(chunk, self._loaded.joint_names))
+        self._publish(self._chunks, chunk)
         self._stalls.publish(Bool(data=plan.stalled))
+
+    def _publish(self, publisher: Publisher, trajectory: Trajectory) -> None:
+        """Under the runner's lock, so that one message does for all."""
+        names = self._loaded.joint_names
+        publisher.publish(encode.trajectory_message(trajectory, names, reused=self._trajectory))
 
     def timed(self, times: CycleTimes) -> None:
         """Publish where the time of a cycle went, for whoever listens."""
