@@ -11,6 +11,7 @@ from step_ros.control.interpolation import (
     cubic_peaks,
     cubic_ranges,
     derivative,
+    motion,
     segment,
     value,
 )
@@ -106,6 +107,16 @@ def test_many_samples_at_once_equal_each_alone(points: int) -> None:
     np.testing.assert_allclose(positions, [position for position, _ in alone], atol=1e-12)
     np.testing.assert_allclose(velocities, [velocity for _, velocity in alone], atol=1e-12)
     np.testing.assert_array_equal(motion.positions_at(moments), positions)
+
+
+@pytest.mark.parametrize("degree", [1, 3, 5])
+def test_value_and_derivatives_at_once_are_those_of_each_polynomial(degree: int) -> None:
+    coefficients = np.random.default_rng(20_004).normal(size=(degree + 1, 6))
+    slope = derivative(coefficients)
+    bend = derivative(slope) if degree > 1 else np.zeros((1, 6))
+    for time in (0.0, 0.01, 0.4, 2.0):
+        alone = [value(polynomial, time) for polynomial in (coefficients, slope, bend)]
+        np.testing.assert_allclose(motion(coefficients, time), alone, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("degree", [1, 3, 5])

@@ -51,6 +51,19 @@ def value(coefficients: np.ndarray, time: np.ndarray | float) -> np.ndarray:
     return result
 
 
+def motion(coefficients: np.ndarray, time: float) -> np.ndarray:
+    """Value, first and second derivative (3, ...) of a polynomial up to degree 5 at `time` [s], at once."""
+    u, u2, u3 = time, time**2, time**3
+    powers = np.array(
+        [
+            [1.0, u, u2, u3, u2 * u2, u2 * u3],
+            [0.0, 1.0, 2 * u, 3 * u2, 4 * u3, 5 * u2 * u2],
+            [0.0, 0.0, 2.0, 6 * u, 12 * u2, 20 * u3],
+        ]
+    )
+    return powers[:, : len(coefficients)] @ coefficients
+
+
 def cubic_peaks(
     times: np.ndarray, positions: np.ndarray, velocities: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from step_ros.control.interpolation import derivative, segment, value
+from step_ros.control.interpolation import derivative, motion, segment, value
 
 SAME_TIME = 1e-6
 """Seconds below which two points count as one."""
@@ -62,10 +62,7 @@ class Trajectory:
             return Motion(position.copy(), np.zeros_like(position), np.zeros_like(position))
         k = int(self.times.searchsorted(elapsed, side="right")) - 1
         coefficients = self._between(k) if self._cubics is None else self._cubics[:, k]
-        slope = derivative(coefficients)
-        u = elapsed - self.times[k]
-        bend = value(derivative(slope), u) if len(slope) > 1 else np.zeros_like(self.positions[k])
-        return Motion(value(coefficients, u), value(slope, u), bend)
+        return Motion(*motion(coefficients, float(elapsed - self.times[k])))
 
     def positions_at(self, times: np.ndarray) -> np.ndarray:
         """Positions (M, J) [rad] at many `times` (M,) [s] at once; where every point carries velocities."""
