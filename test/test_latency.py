@@ -31,7 +31,8 @@ from step_ros.evaluation.latency.results import Results
 from step_ros.evaluation.latency.rows import limits, ratio, row, work
 from step_ros.evaluation.latency.workers import MachineWorker
 from step_ros.policy import engine
-from step_ros.policy.checkpoint import save_checkpoint
+from step_ros.policy.calibration import load_calibration
+from step_ros.policy.checkpoint import load_checkpoint, save_checkpoint
 from step_ros.policy.errors import ConfigError
 
 TORCH = Candidate("policy", "torch")
@@ -108,13 +109,28 @@ def test_part_of_ddpm_is_the_same_solver_over_fewer_levels() -> None:
     assert CASES["DDPM-100"].settings(5) == ("ddim", {"num_inference_steps": 5, "solver": "ddpm"})
 
 
-def test_all_engines_and_precisions_are_measured_that_untrained_networks_can_run() -> None:
+def test_all_engines_and_precisions_are_measured() -> None:
     assert set(ENGINES) == set(engine.ENGINES) - {"auto"}
-    assert set(PRECISIONS) == set(engine.PRECISIONS) - {"int8"}
+    assert set().union(*PRECISIONS.values()) == set(engine.PRECISIONS)
+
+
+def test_int8_is_measured_unfused_and_not_where_it_takes_too_long() -> None:
+    found = [entrant.name for entrant in candidates(["openvino"], SHIPPED) if entrant.precision == "int8"]
+    assert found == ["openvino int8"]
+    assert "openvino int8" not in {entrant.name for entrant in candidates(["openvino"], LARGE)}
+
+
+def test_the_weights_to_measure_come_with_a_calibration_and_leave_the_source_alone(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "source", tiny_config(), tiny_networks())
+    before = sorted(path.name for path in (tmp_path / "source").iterdir())
+    prepared = MachineWorker().prepare(str(tmp_path / "source"), SHIPPED, str(tmp_path / "copy"))
+    _, networks = load_checkpoint(prepared["checkpoint"])
+    assert len(load_calibration(prepared["checkpoint"], networks).features) > 0
+    assert sorted(path.name for path in (tmp_path / "source").iterdir()) == before
 
 
 def test_every_engine_has_an_unfused_candidate_and_peers_no_case_of_ours() -> None:
-    assert {entrant.engine for entrant in candidates(ENGINES) if not entrant.fuse} == set(ENGINES)
+    assert {entrant.engine for entrant in candidates(ENGINES, SHIPPED) if not entrant.fuse} == set(ENGINES)
     assert [case.name for case in PEER.cases(tuple(CASES))] == ["DDIM-2", "DDIM-10", "DDPM-100"]
 
 

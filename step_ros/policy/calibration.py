@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from step_ros.policy.compile_cache import fingerprint
+from step_ros.policy.config import PolicyConfig
 from step_ros.policy.errors import ConfigError
 from step_ros.policy.networks import PolicyNetworks
 
@@ -48,6 +49,14 @@ class Calibration:
         save_file(dataclasses.asdict(self), partial, metadata={_MADE_FOR: fingerprint(networks)})
         partial.replace(path)
         return path
+
+
+def made_up(config: PolicyConfig, count: int) -> Calibration:
+    """Random situations, for what int8 costs in time; says nothing of its answers."""
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((count, config.n_obs_steps, config.feature_dim))
+    commanded = rng.uniform(-1.0, 1.0, (count, config.n_action_steps, config.action_dim))
+    return Calibration(np.float32(features), np.float32(commanded))
 
 
 def load_calibration(folder: str | Path | None, networks: PolicyNetworks) -> Calibration:

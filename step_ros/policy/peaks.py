@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "int8": torch.int8}
 _MATRIX_SIDES = {"cpu": (256, 512, 1024), "cuda": (1024, 4096, 8192)}
 _REPEATS = 3
 
 
 def peak_gflops(precision: str = "fp32", device: str = "cpu") -> float:
     """Billions of operations per second (a multiply-add is two) with torch's present number of threads:
-    the best of square matrix products of several sizes and a convolution."""
+    the best of square matrix products of several sizes and, but for int8, a convolution."""
     products = _products(_DTYPES[precision], torch.device(device))
     return max(flops / _fastest(function, torch.device(device)) / 1e9 for function, flops in products)
 
@@ -41,9 +41,12 @@ def peak_gbps(footprint: int, device: str = "cpu") -> float:
 
 
 def _products(dtype: torch.dtype, device: torch.device) -> Iterator[tuple[Callable[[], Tensor], int]]:
+    multiply = torch._int_mm if dtype == torch.int8 else torch.mm
     for side in _MATRIX_SIDES[device.type]:
-        a, b = (torch.full((side, side), 0.5, dtype=dtype, device=device) for _ in range(2))
-        yield lambda a=a, b=b: a @ b, 2 * side**3
+        a, b = (torch.ones((side, side), dtype=dtype, device=device) for _ in range(2))
+        yield lambda a=a, b=b: multiply(a, b), 2 * side**3
+    if dtype == torch.int8:
+        return  # torch has no such convolution
     channels, size = 128, 28
     images = torch.full((4, channels, size, size), 0.5, dtype=dtype, device=device)
     images = images.to(memory_format=torch.channels_last)

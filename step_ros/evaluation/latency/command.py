@@ -85,14 +85,22 @@ def bench_latency(
     timing = {name: getattr(options, name) for name in ("rounds", "seconds", "longest")}
     results = Results(out, {"checkpoint": checkpoint.name, **timing})
 
-    ours = candidates(engines or ENGINES)
     peers = [Candidate("diffusers", "torch"), *([Candidate("lerobot", "torch")] if lerobot_python else [])]
-    entrants = [entrant for entrant in (*ours, *peers) if entrant.cases(options.cases)]
-    asked = [f"{entrant.name} {case.name}" for entrant in entrants for case in entrant.cases(options.cases)]
+    entrants = {
+        size: [each for each in (*candidates(engines or ENGINES, size), *peers) if each.cases(options.cases)]
+        for size in sizes
+    }
+    asked = {
+        size: [f"{entrant.name} {case.name}" for entrant in found for case in entrant.cases(options.cases)]
+        for size, found in entrants.items()
+    }
     groups = [
-        (size, count) for size in sizes for count in threads if not results.has_group(size, count, asked)
+        (size, count)
+        for size in sizes
+        for count in threads
+        if not results.has_group(size, count, asked[size])
     ]
-    coming_up = [candidate for candidate in ours if candidate.fuse or candidate.engine == "torch"]
+    coming_up = [each for each in candidates(engines or ENGINES, LARGE) if each.comes_up]
     cold = [
         size
         for size in COLD_SIZES
@@ -113,8 +121,8 @@ def bench_latency(
                 cache = cache_environment(str(Path(scratch, "cache")))
                 for count in [count for name, count in groups if name == size]:
                     tick = bar.part(f"{size}, threads: {count}")
-                    group = measure_group(prepared, count, entrants, options, cache, refused, tick)
-                    results.add_group(size, described, count, asked, group)
+                    group = measure_group(prepared, count, entrants[size], options, cache, refused, tick)
+                    results.add_group(size, described, count, asked[size], group)
                     bar.next()
                 if size in cold:
                     rows = []

@@ -21,6 +21,7 @@ _LINES = (
     ("STEP-2", "cuda", "#6a4c93", "STEP-2, GPU"),
     ("STEP-2", "openvino", "#1d5d9b", "STEP-2, OpenVINO"),
     ("STEP-2", "openvino bf16", "#5fa8e8", "STEP-2, OpenVINO bf16"),
+    ("STEP-2", "openvino int8", "#2a9d8f", "STEP-2, OpenVINO int8"),
 )
 _GRAPH = ", one graph"
 

@@ -19,9 +19,16 @@ SIZES: dict[str, tuple[int, ...] | None] = {
     "512-1024-2048": (512, 1024, 2048),
 }
 """Channels of the U-Net by name; the shipped policy has its own."""
-ENGINES = ("torch", "openvino", "onnx", "cuda")
-PRECISIONS = ("fp32", "bf16")
-"""Not int8, which needs a calibration that networks without training have not."""
+PRECISIONS = {
+    "torch": ("fp32",),
+    "openvino": ("fp32", "bf16", "int8"),
+    "onnx": ("fp32", "bf16"),
+    "cuda": ("fp32", "bf16"),
+}
+"""Measured by engine; one that the engine or the processor refuses is listed with the reason."""
+ENGINES = tuple(PRECISIONS)
+INT8_SIZES = (SHIPPED, "128-256-512", "256-512-1024")
+"""Sizes measured in int8: quantising a larger one takes too long, and at a smaller one nothing is gained."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +106,11 @@ class Candidate:
         return dataclasses.replace(self, fuse=False).name
 
     @property
+    def comes_up(self) -> bool:
+        """Whether it is what a node would start: one that fuses what pays."""
+        return self.fuse or self.engine == "torch"
+
+    @property
     def numbers(self) -> str:
         """Where and in which precision it computes."""
         return f"{self.device} {self.precision}"
@@ -116,19 +128,17 @@ class Candidate:
         return [CASES[name] for name in wanted if not self.fuse or name in WARM]
 
 
-def candidates(engines: Sequence[str]) -> list[Candidate]:
-    """Every way to run a policy: per engine and precision unfused and, where that exists, fused; beside a
-    GPU's engine, eager torch on the same GPU."""
+def candidates(engines: Sequence[str], size: str) -> list[Candidate]:
+    """Every way to run a policy of a size: per engine and precision unfused and, where that exists, fused;
+    beside a GPU's engine, eager torch on the same GPU."""
     found = []
     for engine in engines:
         device = "cuda" if engine == "cuda" else "cpu"
-        if engine == "torch":
-            found.append(Candidate("policy", engine))
-            continue
         found += [
             Candidate("policy", engine, precision, fuse, device)
-            for precision in PRECISIONS
-            for fuse in (False, True)
+            for precision in PRECISIONS[engine]
+            if precision != "int8" or size in INT8_SIZES
+            for fuse in ((False,) if engine == "torch" or precision == "int8" else (False, True))
         ]
         if engine == "cuda":
             found.append(Candidate("policy", "torch", device=device))

@@ -11,7 +11,7 @@ from step_ros.evaluation.latency.plan import Candidate, Case
 
 PARTS = ("encode", "predict", "denoise", "post", "rest", "total")
 """`rest` is what lies between the others: the warm start's arithmetic and checks."""
-BYTES_PER_WEIGHT = {"fp32": 4, "bf16": 2}
+BYTES_PER_WEIGHT = {"fp32": 4, "bf16": 2, "int8": 1}
 
 
 def percentiles(milliseconds: Sequence[float]) -> dict[str, float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,8 @@ FRAMES = 64
 """Camera frames that a worker cycles through: far more than any cache of features holds."""
 IMAGE, DECODED = (480, 640), (96, 128)
 """Height and width of a camera's image, and of what a policy gets of it."""
+SITUATIONS = 4
+"""Made-up situations that int8 is calibrated on: enough for its time, which does not depend on them."""
 SETTLED_MS = 200.0
 """Cycles at least this long leave nothing of what ran before them in the caches; shorter ones get a cycle
 that is not counted first."""
@@ -37,7 +40,14 @@ class PolicyWorker:
         if engine == "torch":
             networks.to(device)
         self.policy = Policy(
-            config, networks, "step", engine, threads=threads, precision=precision, fuse=fuse
+            config,
+            networks,
+            "step",
+            engine,
+            threads=threads,
+            precision=precision,
+            fuse=fuse,
+            folder=checkpoint,
         )
         del networks
         loaded = time.perf_counter()
@@ -79,11 +89,8 @@ class PolicyWorker:
 
         config = self.policy.config
         commanded = np.zeros((config.n_action_steps, config.action_dim))
-        return {
-            "total": [
-                self.policy.act(next(self._windows), commanded).milliseconds["total"] for _ in range(count)
-            ]
-        }
+        windows = list(itertools.islice(self._windows, count))  # making frames is not the policy's time
+        return {"total": [self.policy.act(window, commanded).milliseconds["total"] for window in windows]}
 
 
 class DiffusersWorker:
@@ -140,9 +147,10 @@ class MachineWorker:
     """What depends on no engine: the machine's peaks, weights and operations of checkpoints, decoding."""
 
     def prepare(self, source: str, size: str, folder: str) -> dict:
-        """Write an untrained checkpoint like `source` with the U-Net of `size`, unless it is `source` itself;
-        returns the folder to load and what its networks cost."""
+        """Write an untrained checkpoint like `source` with the U-Net of `size`, or a copy of `source` itself,
+        both with a made-up calibration; returns the folder to load and what its networks cost."""
         from step_ros.evaluation.latency.plan import SHIPPED, sized
+        from step_ros.policy.calibration import made_up
         from step_ros.policy.checkpoint import load_checkpoint
         from step_ros.policy.compiled import FUSED_BYTES
         from step_ros.policy.config import PolicyConfig
@@ -151,10 +159,11 @@ class MachineWorker:
 
         config = sized(PolicyConfig.from_json((Path(source) / "config.json").read_text()), size)
         if size == SHIPPED:
-            folder = source
+            shutil.copytree(source, folder)
         else:
             save_untrained(folder, dataclasses.replace(config, defaults={}))
         _, networks = load_checkpoint(folder)
+        made_up(config, SITUATIONS).save(folder, networks)
         costs = network_costs(networks)
         parameters = sum(weight.numel() for weight in networks.denoiser.parameters())
         return {
