@@ -18,6 +18,8 @@ from step_ros.policy.quantization import QUANTISED, Quantizer
 
 try:
     import openvino
+
+    from step_ros.policy.openvino_products import short_convolutions_as_products
 except ImportError:  # optional: `make_engine("auto", …)` then takes torch
     openvino = None
 
@@ -106,6 +108,8 @@ class OpenVinoEngine:
         model = _convert(graph.function, graph.example)
         if self._quantises(graph):
             model = self._quantizer(model)
+        elif self.precision == "fp32":
+            short_convolutions_as_products(model)
         return self._with_options(lambda options: self._core.compile_model(model, "CPU", options))
 
     def _quantises(self, graph: Graph) -> bool:
@@ -123,7 +127,8 @@ class OpenVinoEngine:
 
 
 class _Request:
-    """One compiled graph with its own input buffers, which saves most of the call's overhead."""
+    """One compiled graph with buffers of its own for inputs and output, which saves most of a call's
+    overhead."""
 
     def __init__(
         self, compiled: openvino.CompiledModel, example: tuple[Tensor, ...], blob: MappedBlob | None = None
@@ -133,12 +138,15 @@ class _Request:
         self._buffers = [tensor.numpy().copy() for tensor in example]
         for index, buffer in enumerate(self._buffers):
             self._request.set_input_tensor(index, openvino.Tensor(buffer, shared_memory=True))
+        result = compiled.output(0)
+        self._output = np.empty(list(result.shape), result.element_type.to_dtype())
+        self._request.set_output_tensor(0, openvino.Tensor(self._output, shared_memory=True))
 
     def __call__(self, *inputs: NDArray) -> NDArray:
         for buffer, value in zip(self._buffers, inputs, strict=True):
             np.copyto(buffer, value)
-        self._request.infer()
-        return self._request.get_output_tensor(0).data.copy()
+        self._request.infer(share_outputs=True)
+        return self._output.copy()
 
 
 @functools.cache
