@@ -25,6 +25,7 @@ from step_ros.policy.graphs import Program
 from step_ros.policy.methods import METHODS, Method, usable_methods, usual_method
 from step_ros.policy.networks import PolicyNetworks, feature_parts
 from step_ros.policy.observation import checked_commands, checked_frame, checked_observation
+from step_ros.policy.rehearsal import observations, rehearse
 from step_ros.policy.settings import Settings
 
 FRAMES_AHEAD = 6
@@ -163,10 +164,8 @@ class Policy:
         Raises:
             ConfigError: as for a new policy.
         """
-        other = copy.copy(self)
+        other = self._twin(seed)
         other._active = self._validated(method, self.config.settings(**settings))
-        other.state = CycleState(self.config.n_action_steps, self.config.action_dim)
-        other._generator = torch.Generator().manual_seed(seed)
         other._warmed_up = False
         self._networks.make_room()
         return other
@@ -249,11 +248,24 @@ class Policy:
             )
 
     def warm_up(self) -> None:
-        """Compile and run once all that the settings in force need, so that the first cycle is as fast as the
-        others, and every network by itself, so that no later `update` has to wait."""
+        """Compile all that the settings in force need, and every network by itself, so that no later `update`
+        has to wait; then run whole cycles on made-up observations, with state and noise of their own, until
+        they get no faster.
+
+        Raises:
+            OutputError: a network returned NaN or infinity.
+        """
         with self._lock:
             self._networks.prepare(self._programs())
             self._warmed_up = True
+        rehearse(self._twin().act, observations(self.config, self._normalizer))
+
+    def _twin(self, seed: int = 0) -> Policy:
+        """The same policy with state and noise of its own."""
+        other = copy.copy(self)
+        other.state = CycleState(self.config.n_action_steps, self.config.action_dim)
+        other._generator = torch.Generator().manual_seed(seed)
+        return other
 
     def _programs(self) -> tuple[Program, ...]:
         method, settings = self._active
