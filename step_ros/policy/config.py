@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +202,7 @@ class PolicyConfig:
             elif self.resnet is not None:
                 self.resnet.check_image(name, shape[:2])
 
-    @property
+    @cached_property
     def action_dim(self) -> int:
         return len(self.action_names)
 
@@ -210,11 +211,11 @@ class PolicyConfig:
         """Actions of a chunk that lie at or after the newest observation: Tp - To + 1."""
         return self.horizon - self.n_obs_steps + 1
 
-    @property
+    @cached_property
     def image_names(self) -> tuple[str, ...]:
         return tuple(name for name in self.input_features if name.startswith(IMAGES))
 
-    @property
+    @cached_property
     def vector_names(self) -> tuple[str, ...]:
         """Inputs that are plain vectors, robot state first."""
         return tuple(name for name in (STATE, ENVIRONMENT_STATE) if name in self.input_features)

@@ -10,6 +10,7 @@ until the joints move. All values are normalised actions: 1 is half the range of
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,7 +137,7 @@ class StallRule:
 
     def stuck(self, motion: Motion) -> bool:
         """Told to move and not moving; never true of joints that were not told to move."""
-        asked = float(np.linalg.norm(motion.asked))
+        asked = math.sqrt(float(motion.asked @ motion.asked))
         return 0.0 < asked >= self.min_motion and motion.progress < self.progress
 
     def still_cycles(self, distance: float | None, before: int) -> int:
@@ -182,4 +183,5 @@ def _motion(
 
 
 def _rms(difference: NDArray) -> float:
-    return float(np.sqrt(np.mean(np.square(difference))))
+    flat = difference.ravel()
+    return math.sqrt(float(flat @ flat) / flat.size)

@@ -6,6 +6,7 @@ import dataclasses
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import lru_cache
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -24,6 +25,9 @@ from step_ros.policy.settings import Settings
 from step_ros.policy.solvers import draws_noise, solver_table
 from step_ros.policy.stall import StallState
 from step_ros.policy.told import Told, told
+
+TABLES_KEPT = 64
+"""Solver tables that a method keeps: those of other levels are made again."""
 
 
 class FusibleNetworks(Networks, Protocol):
@@ -69,6 +73,7 @@ class Method(ABC):
         self.networks = networks
         self.schedule = NoiseSchedule(config)
         self.normalize_action = AffineMap(normalizer[ACTION], config.action_dim)
+        self.table = lru_cache(TABLES_KEPT)(self._table)
 
     def check(self, settings: Settings) -> None:
         """Raise ConfigError when these settings cannot be run by this method."""
@@ -172,17 +177,18 @@ class Method(ABC):
         spent = (time.perf_counter() - began) * 1e3
         return chunk, {"predict": predicting, "denoise": spent - predicting}
 
-    def table(self, levels: tuple[int, ...], solver: str) -> NDArray:
-        """The solver's steps (K, 8) along these levels, for this checkpoint's denoiser."""
+    def _table(self, levels: tuple[int, ...], solver: str) -> NDArray:
+        """The solver's steps (K, 8) along these levels, for this checkpoint's denoiser; not to be written to:
+        `table` keeps those that were asked for last."""
         limit = self.config.clip_sample if self.clips else None
         return solver_table(solver, self.schedule, levels, self.config.prediction_type, limit)
 
     def noise(self, table: NDArray, generator: torch.Generator) -> NDArray:
         """Unit noise (K, 1, Tp, A): the start's, then zeros or what is added after each step but the last."""
         steps, shape = len(table), (1, self.config.horizon, self.config.action_dim)
-        drawn = [torch.randn(shape, generator=generator) for _ in range(steps if draws_noise(table) else 1)]
         noise = np.zeros((steps, *shape), np.float32)
-        noise[: len(drawn)] = torch.stack(drawn).numpy()
+        for index in range(steps if draws_noise(table) else 1):
+            noise[index] = torch.randn(shape, generator=generator).numpy()
         return noise
 
 
