@@ -11,7 +11,7 @@ from typing import ClassVar
 import pytest
 from policy_helpers import tiny_config, tiny_networks
 
-from step_ros.evaluation.latency import command, measure
+from step_ros.evaluation.latency import cold_start, command, measure
 from step_ros.evaluation.latency.aims import LARGE, SMALL, aims
 from step_ros.evaluation.latency.child import Child, ChildError, RefusedError, memory, serve
 from step_ros.evaluation.latency.command import bench_latency
@@ -260,6 +260,21 @@ def test_a_loop_that_takes_too_long_is_timed_in_part(measured_group: Callable[..
     assert not found["torch"]["estimated"]
     assert (found["diffusers"]["estimated"], found["diffusers"]["evaluations_timed"]) == (True, 4)
     assert found["diffusers"]["milliseconds"]["denoise"]["p50"] == pytest.approx(30_000.0)
+
+
+def test_what_cannot_come_up_is_refused_to_whoever_needs_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(*_: object) -> None:
+        raise RefusedError("there is no GPU")
+
+    monkeypatch.setattr(cold_start, "start", start)
+    refused: dict[str, str] = {}
+    for candidate in (
+        Candidate("policy", "cuda", device="cuda"),
+        Candidate("policy", "torch", device="cuda"),
+    ):
+        (row_,) = cold_start.measure_cold_start(SIZE, candidate, lambda folder: {}, refused)
+        assert row_["unavailable"] == "there is no GPU"
+        monkeypatch.setattr(cold_start, "start", None)  # the second one is not even tried
 
 
 # Aims and page

@@ -19,7 +19,7 @@ def measure_cold_start(
     size: Mapping[str, object],
     candidate: Candidate,
     environment: Callable[[str], Mapping[str, str]],
-    refused: Mapping[str, str],
+    refused: dict[str, str],
     threads: int = 1,
 ) -> list[dict[str, object]]:
     """Configure a policy twice, each time in a fresh process: one row per state of the compile cache.
@@ -27,7 +27,7 @@ def measure_cold_start(
     Args:
         size: what `MachineWorker.prepare` returned.
         environment: variables that make a process use a given cache folder.
-        refused: reasons by what this machine does not have, as in `measure_group`.
+        refused: reasons by what this machine does not have; found ones are added, as in `measure_group`.
 
     Returns:
         Rows; or one row with the reason, where the engine is not to be had.
@@ -43,6 +43,7 @@ def measure_cold_start(
                 for state in ("empty", "filled")
             ]
         except RefusedError as error:
+            refused[candidate.needs[0]] = str(error)
             return [{**name, "unavailable": str(error)}]
 
 
