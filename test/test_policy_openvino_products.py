@@ -28,8 +28,8 @@ def kinds(graph: openvino.Model) -> list[str]:
 @pytest.mark.parametrize(("kernel", "length"), [(5, 4), (3, 2)])
 def test_a_short_convolution_gives_the_same_as_a_product(kernel: int, length: int) -> None:
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv1d(64, 96, kernel, padding=kernel // 2), nn.Mish())
-    example = torch.randn(1, 64, length)
+    network = nn.Sequential(nn.Conv1d(384, 96, kernel, padding=kernel // 2), nn.Mish())
+    example = torch.randn(1, 384, length)
     graph = model(network, example)
     short_convolutions_as_products(graph)
     assert "Convolution" not in kinds(graph) and kinds(graph).count("MatMul") == 1
@@ -39,14 +39,14 @@ def test_a_short_convolution_gives_the_same_as_a_product(kernel: int, length: in
 @pytest.mark.parametrize(
     ("layer", "shape"),
     [
-        (nn.Conv1d(64, 64, 5, padding=2), (1, 64, 8)),
-        (nn.Conv1d(64, 64, 1), (1, 64, 4)),
-        (nn.Conv1d(64, 64, 3, stride=2, padding=1), (1, 64, 4)),
-        (nn.Conv1d(64, 64, 3), (1, 64, 4)),
-        (nn.Conv1d(64, 64, 3, padding=2, dilation=2), (1, 64, 4)),
-        (nn.Conv1d(8, 64, 5, padding=2), (1, 8, 4)),
-        (nn.Conv1d(64, 64, 5, padding=2, bias=False), (1, 64, 4)),
-        (nn.Conv2d(64, 64, 3, padding=1), (1, 64, 4, 4)),
+        (nn.Conv1d(384, 64, 5, padding=2), (1, 384, 8)),
+        (nn.Conv1d(384, 64, 1), (1, 384, 4)),
+        (nn.Conv1d(384, 64, 3, stride=2, padding=1), (1, 384, 4)),
+        (nn.Conv1d(384, 64, 3), (1, 384, 4)),
+        (nn.Conv1d(384, 64, 3, padding=2, dilation=2), (1, 384, 4)),
+        (nn.Conv1d(320, 64, 5, padding=2), (1, 320, 4)),
+        (nn.Conv1d(384, 64, 5, padding=2, bias=False), (1, 384, 4)),
+        (nn.Conv2d(384, 64, 3, padding=1), (1, 384, 4, 4)),
     ],
 )
 def test_other_convolutions_stay(layer: nn.Module, shape: tuple[int, ...]) -> None:
@@ -56,8 +56,8 @@ def test_other_convolutions_stay(layer: nn.Module, shape: tuple[int, ...]) -> No
 
 
 def test_layers_that_share_weights_go_on_sharing_them() -> None:
-    layer = nn.Conv1d(64, 64, 5, padding=2)
-    graph = model(nn.Sequential(layer, layer), torch.randn(1, 64, 4))
+    layer = nn.Conv1d(384, 384, 5, padding=2)
+    graph = model(nn.Sequential(layer, layer), torch.randn(1, 384, 4))
     short_convolutions_as_products(graph)
     products = [node for node in graph.get_ops() if node.get_type_name() == "MatMul"]
     assert len({node.input_value(1).get_node().get_friendly_name() for node in products}) == 1
