@@ -12,7 +12,7 @@ from step_ros.sim.arm import CUBE_HALF
 from step_ros.sim.behaviour import Behaviour
 from step_ros.sim.demonstrations import demonstrate
 from step_ros.sim.environment import STATES
-from step_ros.sim.expert import Expert
+from step_ros.sim.expert import FREE, Expert
 from step_ros.sim.meshes import merge_cells
 from step_ros.sim.servo import SERVOS
 from step_ros.sim.task import GRIPPER_OPEN
@@ -261,6 +261,16 @@ def test_demonstrations_record_the_expert_and_repeat_for_the_same_seed(pick_plac
     assert shown.frames["action"].shape == (len(shown.frames["observation.state"]), len(JOINT_NAMES))
     limits = JointLimits.so101()
     assert (np.abs(np.diff(shown.frames["action"], axis=0)) < limits.max_step).all()
+
+
+def test_the_expert_lets_itself_be_disturbed_more_only_well_above_the_table(pick_place: World):
+    pick_place.reset(20_003)
+    expert, heights = Expert(pick_place), {1.0: [], FREE: []}
+    while not expert.done:
+        pick_place.step(expert.action())
+        heights[expert.freedom].append(pick_place.data.site("grasp").xpos[2])
+    assert min(heights[FREE]) > 0.045
+    assert min(heights[1.0]) < 0.015
 
 
 def test_only_what_is_asked_for_is_rendered_in_a_demonstration(pick_place: World, monkeypatch):

@@ -68,7 +68,8 @@ def _attempt(
         action = expert.action()
         frames.append({**frame, "action": action.astype(np.float32)})
         kick = rng.standard_normal(int(disturbed.sum()))
-        disturbance[disturbed] = decay * disturbance[disturbed] + noise * np.sqrt(1 - decay**2) * kick
+        reach = expert.freedom * noise * np.sqrt(1 - decay**2)
+        disturbance[disturbed] = decay * disturbance[disturbed] + reach * kick
         environment.step(action + disturbance)
     if not environment.success:
         return None

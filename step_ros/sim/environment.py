@@ -88,6 +88,10 @@ class ScriptedExpert(Protocol):
     def action(self) -> np.ndarray:
         """The action (D,) of the next tick; call it once per tick."""
 
+    @property
+    def freedom(self) -> float:
+        """How many times larger than usual a disturbance of that action may be."""
+
 
 STATES = ("observation.state", "observation.environment_state")
 """The vector observations of every environment: the robot's own state, and that of the objects."""

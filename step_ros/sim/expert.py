@@ -20,6 +20,8 @@ HOVER = 0.06
 """Height (m) above the object before and after a grasp: any higher and the wrist cannot point down."""
 GRASP_HEIGHT = CUBE_HALF - 0.002
 RELEASE_GAP = 0.002
+FREE = 3.0
+"""Freedom far from cubes and table: arriving a centimetre off has to be seen to be put right."""
 IK_TOLERANCE = 0.004
 _IK_ITERATIONS = 60
 
@@ -28,7 +30,8 @@ _IK_ITERATIONS = 60
 class Waypoint:
     """Where the grasp point is to be, jaw angle, how long the way there takes, and what it goes through.
 
-    The way is straight, or a parabola through `through` (m) half way.
+    The way is straight, or a parabola through `through` (m) half way. Disturbances may be `freedom` times
+    larger than usual on it.
     """
 
     position: np.ndarray
@@ -36,6 +39,7 @@ class Waypoint:
     jaw: float
     seconds: float
     through: np.ndarray | None = None
+    freedom: float = 1.0
 
 
 class Expert:
@@ -55,7 +59,7 @@ class Expert:
         if mode not in (None, *world.modes):
             raise ValueError(f"mode: found {mode!r}, accepted: {', '.join(world.modes) or None}")
         self._mode = mode or (world.modes[0] if world.modes else None)
-        self._path = self._plan(world)
+        self._path, self._freedom = self._plan(world)
         self._tick = 0
 
     @property
@@ -69,13 +73,19 @@ class Expert:
         self._tick += 1
         return action.copy()
 
+    @property
+    def freedom(self) -> float:
+        """How many times larger than usual a disturbance may be on the way to the newest action."""
+        return float(self._freedom[max(self._tick - 1, 0)])
+
     def __len__(self) -> int:
         return len(self._path)
 
-    def _plan(self, world: World) -> np.ndarray:
+    def _plan(self, world: World) -> tuple[np.ndarray, np.ndarray]:
+        """Set points (T, 6) rad, and each tick's freedom (T,)."""
         arm = _ArmIk(world.joint_positions, world.servo)
         poses = world.object_poses
-        path = [world.joint_positions]
+        path, freedom = [world.joint_positions], []
         start = arm.grasp_position()
         yaw = arm.jaw_yaw()
         for waypoint in _waypoints(poses, world, start, self._mode):
@@ -88,8 +98,9 @@ class Expert:
                     position = position + 4 * share * (1 - share) * aside
                 joints = arm.solve(position, yaw_before + share * (waypoint.yaw - yaw_before))
                 path.append(np.append(joints, jaw_before + share * (waypoint.jaw - jaw_before)))
+            freedom += [waypoint.freedom] * ticks
             start, yaw = waypoint.position, waypoint.yaw
-        return np.stack(path[1:])
+        return np.stack(path[1:]), np.array(freedom)
 
 
 def _waypoints(poses: np.ndarray, world: World, start: np.ndarray, mode: str | None) -> list[Waypoint]:
@@ -114,11 +125,11 @@ def _waypoints(poses: np.ndarray, world: World, start: np.ndarray, mode: str | N
         through = np.array([*passes, at_cube[2] + HOVER])
         carry_seconds = _transit_seconds(at_cube, through) + _transit_seconds(through, at_place)
     return [
-        Waypoint(at_cube + up, pick_yaw, JAW_OPEN, _transit_seconds(start, at_cube + up)),
+        Waypoint(at_cube + up, pick_yaw, JAW_OPEN, _transit_seconds(start, at_cube + up), freedom=FREE),
         Waypoint(at_cube, pick_yaw, JAW_OPEN, 0.6),
         Waypoint(at_cube, pick_yaw, JAW_CLOSED, 0.5),
         Waypoint(at_cube + up, pick_yaw, JAW_CLOSED, 0.6),
-        Waypoint(at_place + up, place_yaw, JAW_CLOSED, carry_seconds, through),
+        Waypoint(at_place + up, place_yaw, JAW_CLOSED, carry_seconds, through, freedom=FREE),
         Waypoint(at_place, place_yaw, JAW_CLOSED, 0.6),
         Waypoint(at_place, place_yaw, JAW_RELEASED, 0.4),
         Waypoint(at_place + up, place_yaw, JAW_RELEASED, 0.6),

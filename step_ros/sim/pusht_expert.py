@@ -85,6 +85,11 @@ class PushTExpert:
             self._targets.pop(0)
         return self._targets[0].copy()
 
+    @property
+    def freedom(self) -> float:
+        """Always 1: the block is never far."""
+        return 1.0
+
     def _settled(self) -> bool:
         off = np.linalg.norm(self._world.agent - self._targets[0])
         return bool(off < ARRIVED) or self._waited >= SETTLE_TICKS
