@@ -49,8 +49,10 @@ def pareto_plot(runs: Sequence[Shown]) -> bytes:
         axis.set_title(run.title, fontsize=9, loc="left", color=INK)
     for axis in panels[len(runs) :]:
         axis.set_visible(False)
+    # Five names are as wide as two panels.
+    wide = 5 if columns > 1 else 3
     figure.legend(
-        labelled.values(), labelled.keys(), loc="outside upper center", ncols=5, frameon=False, fontsize=8
+        labelled.values(), labelled.keys(), loc="outside upper center", ncols=wide, frameon=False, fontsize=8
     )
     return png(figure)
 
