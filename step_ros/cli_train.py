@@ -52,7 +52,10 @@ class Training:
 def train_policy(
     dataset: Annotated[Path, typer.Argument(help="LeRobotDataset, diffusion_policy zarr or robomimic HDF5.")],
     out: Annotated[Path, typer.Option(help="Folder of the checkpoint.")],
-    encoder_iterations: Annotated[int, typer.Option(min=1, help="Steps of the image encoders.")] = 2000,
+    encoder_iterations: Annotated[
+        int | None,
+        typer.Option(min=1, help="Steps of the encoders.", show_default="2000, without cameras 20000"),
+    ] = None,
     encoder_lr: LearningRate = 1e-3,
     iterations: Annotated[int, typer.Option(min=1, help="Steps of the denoiser.")] = 12000,
     lr: LearningRate = 5e-4,
@@ -72,7 +75,7 @@ def train_policy(
     *,
     training: Training,
 ) -> None:
-    """Train the image encoders, then the denoiser, on a dataset."""
+    """Train the encoders, then the denoiser, on a dataset."""
     from step_ros.lerobot_policies import train_policy_in_radians
 
     train_policy_in_radians(

@@ -1,13 +1,15 @@
-"""Image encoder and `encode`: key points, pixel types, order of features."""
+"""Encoders and `encode`: key points, pixel types, poses, order of features."""
 
 from __future__ import annotations
 
 import torch
 from policy_helpers import STATE, TOP, tiny_config, tiny_networks
 
-from step_ros.policy.config import EncoderConfig
+from step_ros.policy.config import EncoderConfig, EnvironmentEncoderConfig
 from step_ros.policy.encoder import ImageEncoder, SpatialSoftmax
 from step_ros.policy.networks import build_networks
+
+ENVIRONMENT = "observation.environment_state"
 
 
 def test_spatial_softmax_returns_column_row_and_value_of_a_peak() -> None:
@@ -60,3 +62,18 @@ def test_features_are_state_then_cameras_in_order_then_environment_state() -> No
         changed = networks.encode({**window, name: torch.rand(1, 2, *shapes[name])})
         moved = ((changed - base).abs() > 1e-7).any(dim=1)[0]
         assert moved[expected].all() and int(moved.sum()) == expected.stop - expected.start
+
+
+def test_what_poses_are_encoded_to_stands_behind_the_poses() -> None:
+    shapes = {STATE: (3,), ENVIRONMENT: (3,)}
+    size = EnvironmentEncoderConfig(hidden=8, feature_dim=4)
+    limits = {"min": [0.0] * 3, "max": [10.0] * 3}
+    stats = dict.fromkeys((STATE, ENVIRONMENT, "action"), limits)
+    config = tiny_config(input_features=shapes, environment_encoder=size)
+    networks = build_networks(config, stats)
+    window = {name: 10 * torch.rand(1, 2, 3) for name in shapes}
+    features = networks.encode(window)
+    poses = window[ENVIRONMENT] / 5 - 1
+    assert features.shape == (1, 2, config.feature_dim) == (1, 2, 3 + 3 + 4)
+    torch.testing.assert_close(features[..., 3:6], poses)
+    torch.testing.assert_close(features[..., 6:], networks.encoders["environment_state"](poses))

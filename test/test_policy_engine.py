@@ -13,7 +13,7 @@ from policy_helpers import STATE, STATS, TOP, graph_inputs, tiny_config, tiny_ne
 
 from step_ros.policy import engine as engine_module
 from step_ros.policy import onnx_engine, openvino_engine
-from step_ros.policy.config import PredictorConfig
+from step_ros.policy.config import EnvironmentEncoderConfig, PredictorConfig
 from step_ros.policy.engine import make_engine
 from step_ros.policy.errors import ConfigError
 from step_ros.policy.graphs import Graphs, Program
@@ -28,12 +28,14 @@ ENVIRONMENT = "observation.environment_state"
 def test_openvino_agrees_with_torch_on_every_graph(variant: str) -> None:
     shapes = {STATE: (3,), TOP: (32, 32, 3), ENVIRONMENT: (3,)}
     size = PredictorConfig(variant=variant, width=16, blocks=1, heads=2, feedforward=32)
-    config = tiny_config(input_features=shapes, predictor=size)
+    poses = EnvironmentEncoderConfig(hidden=8, feature_dim=4)
+    config = tiny_config(input_features=shapes, predictor=size, environment_encoder=poses)
     networks = build_networks(config, {**STATS, ENVIRONMENT: STATS[STATE]}).eval().requires_grad_(False)
     graphs = Graphs(networks)
     reference, engine = make_engine("torch", networks), make_engine("openvino", networks)
     for graph in (
         graphs.encode(TOP),
+        graphs.encode(ENVIRONMENT),
         graphs.condition(),
         graphs.denoise(),
         graphs.predict(),

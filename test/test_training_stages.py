@@ -16,7 +16,7 @@ from step_ros.data.reader import Dataset
 from step_ros.data.windows import Windows
 from step_ros.data.writer import DatasetWriter
 from step_ros.policy.checkpoint import load_checkpoint
-from step_ros.policy.config import PolicyConfig, PredictorConfig
+from step_ros.policy.config import EnvironmentEncoderConfig, PolicyConfig, PredictorConfig
 from step_ros.policy.networks import build_networks
 from step_ros.policy.schedule import NoiseSchedule
 from step_ros.training.augmentation import HistoryAugmentation
@@ -25,6 +25,7 @@ from step_ros.training.errors import TrainingError
 from step_ros.training.examples import Examples
 from step_ros.training.features import encode_dataset
 from step_ros.training.objectives.denoiser import DenoiserObjective, stratified_timesteps
+from step_ros.training.objectives.encoder import EncoderObjective
 from step_ros.training.objectives.predictor import PredictorObjective
 
 TOP, STATE, POSES = "observation.images.top", "observation.state", "observation.environment_state"
@@ -230,9 +231,43 @@ def test_repeating_a_finished_command_keeps_the_checkpoint(trained, root):
     assert (out / "model.safetensors").read_bytes() == before
 
 
-def test_a_policy_without_cameras_has_no_encoder_stage(root, tmp_path):
-    train_policy(root, tmp_path, iterations=3, inputs=(STATE, POSES), **SMALL)
+def test_a_policy_of_joints_alone_has_no_encoder_stage(root, tmp_path):
+    train_policy(root, tmp_path, iterations=3, inputs=(STATE,), **SMALL)
     assert set(json.loads((tmp_path / "card.json").read_text())["stages"]) == {"denoiser"}
+
+
+def test_a_policy_that_is_told_poses_trains_an_encoder_of_them(root, tmp_path):
+    train_policy(root, tmp_path, encoder_iterations=3, iterations=1, inputs=(STATE, POSES), **SMALL)
+    config, _ = load_checkpoint(tmp_path)
+    assert config.encoded_names == (POSES,)
+    assert set(json.loads((tmp_path / "card.json").read_text())["stages"]) == {"encoder", "denoiser"}
+
+
+def test_encoders_of_poses_learn_two_ways_where_their_mean_is_none():
+    """Half of the episodes go one way and half the other from the same start, which no frame tells apart."""
+    dataset = fake_dataset([24] * 8)
+    way = np.repeat(np.tile([-1.0, 1.0], 4), 24).astype(np.float32)[:, None]
+    still = np.zeros((len(way), 1), np.float32)
+    dataset.columns, dataset.num_frames = {"action": way, STATE: still, POSES: still}, len(way)
+    limits = {"min": [-1.0], "max": [1.0]}
+    policy = PolicyConfig(
+        input_features={STATE: (1,), POSES: (1,)},
+        action_names=("x",),
+        down_dims=(8, 16),
+        predictor=None,
+        environment_encoder=EnvironmentEncoderConfig(hidden=8, feature_dim=4),
+    )
+    torch.manual_seed(0)
+    networks = build_networks(policy, dict.fromkeys((STATE, POSES, "action"), limits))
+    windows = Windows(dataset, 2, 16, 8)
+    objective = EncoderObjective(networks, dataset, windows, None, {}, 0.0, torch.device("cpu"))
+    optimiser = torch.optim.Adam(objective.model.parameters(), 1e-2)
+    for step in range(100):
+        optimiser.zero_grad()
+        loss = objective.loss(objective.model, 32, torch.Generator().manual_seed(step))
+        loss.backward()
+        optimiser.step()
+    assert loss.item() < 0.2, "a single guess cannot do better than 1, the variance"
 
 
 def test_the_encoder_learns_to_tell_object_poses_from_images(root, tmp_path):

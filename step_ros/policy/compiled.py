@@ -39,7 +39,7 @@ class CompiledNetworks:
         weights = sum(tensor.numel() * tensor.element_size() for tensor in networks.denoiser.parameters())
         self.engine = engine
         self._most_steps = min(FUSED_STEPS, int(FUSED_BYTES / weights)) if fuse else 0
-        self._image_names, self._predicts = config.image_names, config.predictor is not None
+        self._encoded_names, self._predicts = config.encoded_names, config.predictor is not None
         self._networks: PolicyNetworks | None = networks.eval().requires_grad_(False)
         self._graphs: Graphs | None = None
         self._calls: dict[str, Call] = {}
@@ -51,7 +51,7 @@ class CompiledNetworks:
         self._background: ThreadPoolExecutor | None = None
 
     def encode(self, name: str, frame: NDArray) -> NDArray:
-        """Features (1, feature_dim) of one frame (1, H, W, 3) uint8 of the image input `name`."""
+        """Features (1, D) of one frame of an input, as for `Graphs.encode`."""
         return self._call(f"encode {name}", lambda graphs: graphs.encode(name))(frame)
 
     def condition(self, features: NDArray) -> NDArray:
@@ -81,7 +81,7 @@ class CompiledNetworks:
         Networks that nothing will be made from any more are let go.
         """
         with self._compiling:
-            for name in self._image_names:
+            for name in self._encoded_names:
                 self._call(f"encode {name}", lambda graphs, name=name: graphs.encode(name))
             self._call("condition", Graphs.condition)
             if self._predicts:

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from step_ros.policy.encoder_config import EncoderConfig, ResNetConfig
+from step_ros.policy.encoder_config import EncoderConfig, EnvironmentEncoderConfig, ResNetConfig
 from step_ros.policy.errors import ConfigError
 from step_ros.policy.settings import SPACINGS, Settings
 from step_ros.policy.validation import check_fields, from_dict, rule, setting
@@ -26,6 +26,7 @@ __all__ = [
     "IMAGES",
     "STATE",
     "EncoderConfig",
+    "EnvironmentEncoderConfig",
     "PolicyConfig",
     "PredictorConfig",
     "ResNetConfig",
@@ -149,6 +150,9 @@ class PolicyConfig:
     resnet: ResNetConfig | None = dataclasses.field(
         default=None, metadata=rule("image encoder of LeRobot's kind, in place of `encoder`")
     )
+    environment_encoder: EnvironmentEncoderConfig | None = dataclasses.field(
+        default=None, metadata=rule("encoder of the environment state, or null where it goes in as it is")
+    )
     predictor: PredictorConfig | None = dataclasses.field(
         default_factory=PredictorConfig, metadata=rule("predictor, or null when none has been trained")
     )
@@ -201,6 +205,8 @@ class PolicyConfig:
                 raise ConfigError("input_features", name, "a camera name without dots")
             elif self.resnet is not None:
                 self.resnet.check_image(name, shape[:2])
+        if self.environment_encoder is not None and ENVIRONMENT_STATE not in self.input_features:
+            raise ConfigError("environment_encoder", "given", f"null without the input {ENVIRONMENT_STATE}")
 
     @cached_property
     def action_dim(self) -> int:
@@ -220,6 +226,11 @@ class PolicyConfig:
         """Inputs that are plain vectors, robot state first."""
         return tuple(name for name in (STATE, ENVIRONMENT_STATE) if name in self.input_features)
 
+    @cached_property
+    def encoded_names(self) -> tuple[str, ...]:
+        """Inputs that encoders make features of, each frame by itself: images, then environment state."""
+        return self.image_names + ((ENVIRONMENT_STATE,) if self.environment_encoder else ())
+
     @property
     def observes_joints(self) -> bool:
         """Whether the robot's own state is where the joints are that the actions command, one for one."""
@@ -238,9 +249,11 @@ class PolicyConfig:
 
     @property
     def feature_dim(self) -> int:
-        """Width F of one observation frame after `encode`: state, cameras in order, environment state."""
-        vectors = sum(self.input_features[name][0] for name in self.vector_names)
-        return vectors + (self.resnet or self.encoder).feature_dim * len(self.image_names)
+        """Width F of one observation frame after `encode`: state, cameras in order, environment state, what
+        its encoder makes of it."""
+        width = sum(self.input_features[name][0] for name in self.vector_names)
+        width += (self.resnet or self.encoder).feature_dim * len(self.image_names)
+        return width + (self.environment_encoder.feature_dim if self.environment_encoder else 0)
 
     def settings(self, **changes: object) -> Settings:
         """Run-time settings: `changes` over this checkpoint's `defaults` over the package's."""

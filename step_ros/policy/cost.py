@@ -35,13 +35,14 @@ class Cost:
 def network_costs(networks: PolicyNetworks) -> dict[str, Cost]:
     """What a cycle cannot do without, by part:
 
-    `encode` (one frame of every camera), `condition` (the features' share of the denoiser's modulation, once
-    a cycle), `denoise` (one step; the noise level's share is a table), `predict` where there is a predictor.
+    `encode` (one frame of every encoded input), `condition` (the features' share of the denoiser's
+    modulation, once a cycle), `denoise` (one step; the noise level's share is a table), `predict` where there
+    is a predictor.
     """
     config = networks.config
     denoiser = ModulatedDenoiser(networks.denoiser, config.num_train_timesteps)
     features = torch.zeros(1, config.n_obs_steps, config.feature_dim)
-    frames = {name: torch.zeros(1, *config.input_features[name]) for name in config.image_names}
+    frames = {name: torch.zeros(1, *config.input_features[name]) for name in config.encoded_names}
     chunk, level = torch.zeros(1, config.horizon, config.action_dim), torch.zeros(1, dtype=torch.int64)
     once = [networks.denoiser.diffusion_step_encoder, *(b.cond_encoder for b in networks.denoiser.blocks)]
     costs = {

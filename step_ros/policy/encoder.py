@@ -1,12 +1,17 @@
-"""Image encoders by configuration, and the small one: four convolutions, spatial soft-max, a linear layer."""
+"""Encoders by input and configuration: what makes one frame, or the objects' poses in it, features.
+
+The package's own image encoder is four convolutions, a spatial soft-max and a linear layer. Poses are encoded
+because the denoiser takes its condition through a single layer: what follows from them (where the arm has to
+go) must already be there."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from step_ros.policy.config import PolicyConfig
+from step_ros.policy.config import ENVIRONMENT_STATE, PolicyConfig
 from step_ros.policy.encoder_config import EncoderConfig
+from step_ros.policy.perceptron import perceptron
 from step_ros.policy.resnet import ResNetEncoder
 
 
@@ -54,8 +59,12 @@ class ImageEncoder(nn.Module):
         return self.project(self.pool(self.convolutions(scaled * 2.0 - 1.0)))
 
 
-def image_encoder(config: PolicyConfig, name: str) -> nn.Module:
-    """The encoder of one image input: frames (N, H, W, 3) -> (N, D), each frame by itself."""
+def encoder(config: PolicyConfig, name: str) -> nn.Module:
+    """The encoder of one input, each frame by itself: images (N, H, W, 3), or normalised environment state
+    (N, E) -> (N, D)."""
+    if name == ENVIRONMENT_STATE:
+        size = config.environment_encoder
+        return perceptron(config.input_features[name][0], size.hidden, size.feature_dim)
     if config.resnet is None:
         return ImageEncoder(config.encoder)
     height, width, _ = config.input_features[name]

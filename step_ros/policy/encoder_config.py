@@ -1,4 +1,4 @@
-"""Sizes of the image encoders: the package's own small one, and LeRobot's ResNet with spatial soft-max."""
+"""Sizes of the encoders: the package's own small one for images, LeRobot's ResNet, one for objects' poses."""
 
 from __future__ import annotations
 
@@ -15,6 +15,17 @@ class EncoderConfig:
     channels: int = setting(32, "channels of each convolution", low=1, high=1024)
     keypoints: int = setting(32, "key points of the spatial soft-max", low=1, high=1024)
     feature_dim: int = setting(64, "features per camera and frame", low=1, high=4096)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class EnvironmentEncoderConfig:
+    """Size of the encoder of environment state, whose features stand beside the state itself."""
+
+    hidden: int = setting(256, "width of both hidden layers", low=1, high=4096)
+    feature_dim: int = setting(64, "features per frame", low=1, high=4096)
 
     def __post_init__(self) -> None:
         check_fields(self)

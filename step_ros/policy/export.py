@@ -16,7 +16,7 @@ STEP_FILE = "step.onnx"
 
 
 def export_checkpoint(checkpoint: str | Path, out: str | Path, steps: int | None = None) -> list[Path]:
-    """Write encode_<camera>.onnx, condition.onnx, denoise.onnx and, where there is a predictor, predict.onnx
+    """Write encode_<input>.onnx, condition.onnx, denoise.onnx and, where there is a predictor, predict.onnx
     and step.onnx (a whole warm cycle of STEP in `steps` steps, by default the checkpoint's), with a manifest.
 
     Returns the files.
@@ -31,7 +31,7 @@ def export_checkpoint(checkpoint: str | Path, out: str | Path, steps: int | None
     settings = config.settings(**({"num_inference_steps": steps, "timesteps": None} if steps else {}))
     config.check(settings)
     graphs = Graphs(networks)
-    single = [*(graphs.encode(name) for name in config.image_names), graphs.condition(), graphs.denoise()]
+    single = [*(graphs.encode(name) for name in config.encoded_names), graphs.condition(), graphs.denoise()]
     if config.predictor is not None:
         single.append(graphs.predict())
     named = [(f"{graph.name}.onnx", graph) for graph in single]

@@ -9,9 +9,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from step_ros.policy.config import IMAGES
 from step_ros.policy.modulation import ModulatedDenoiser
-from step_ros.policy.networks import PolicyNetworks
+from step_ros.policy.networks import PolicyNetworks, encoder_key
 from step_ros.policy.sampling import sample, warm_sample
 from step_ros.policy.solvers import Step
 
@@ -66,10 +65,12 @@ class Graphs:
         return torch.zeros(1, *shape), torch.ones(1, shape[0], dtype=torch.bool)
 
     def encode(self, name: str) -> Graph:
-        """One frame (1, H, W, 3) uint8 of the image input `name` -> (1, feature_dim)."""
-        frame = torch.zeros(1, *self._networks.config.input_features[name], dtype=torch.uint8)
+        """One frame of an input that is encoded, (1, H, W, 3) uint8 or (1, E) in data units -> (1, D)."""
+        config = self._networks.config
+        kind = torch.uint8 if name in config.image_names else torch.float32
+        frame = torch.zeros(1, *config.input_features[name], dtype=kind)
         function = partial(self._networks.encode_frames, name)
-        return Graph(f"encode_{name.removeprefix(IMAGES)}", function, (frame,), ("frame",))
+        return Graph(f"encode_{encoder_key(name)}", function, (frame,), ("frame",))
 
     def condition(self) -> Graph:
         """Features (1, To, F) -> what the denoiser takes from them, (1, S)."""

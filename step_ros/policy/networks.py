@@ -1,4 +1,4 @@
-"""The networks of one checkpoint as one module: normaliser, image encoders, denoiser, predictor."""
+"""The networks of one checkpoint as one module: normaliser, encoders, denoiser, predictor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from step_ros.policy.config import ENVIRONMENT_STATE, IMAGES, STATE, PolicyConfig
-from step_ros.policy.encoder import image_encoder
+from step_ros.policy.encoder import encoder
 from step_ros.policy.normalization import Normalizer
 from step_ros.policy.predictor import build_predictor
 from step_ros.policy.unet import ConditionalUnet1d
@@ -29,25 +29,29 @@ class PolicyNetworks(nn.Module):
         self.config = config
         self.normalizer = Normalizer(config, stats)
         self.encoders = nn.ModuleDict(
-            {name.removeprefix(IMAGES): image_encoder(config, name) for name in config.image_names}
+            {encoder_key(name): encoder(config, name) for name in config.encoded_names}
         )
         self.denoiser = ConditionalUnet1d(config)
         self.predictor = build_predictor(config)
 
     def encode(self, observation: Mapping[str, Tensor]) -> Tensor:
-        """Observation features (B, To, F): state, cameras in the configuration's order, environment state.
+        """Observation features (B, To, F): state, cameras in the configuration's order, environment state,
+        what its encoder makes of it.
 
         Vectors (B, To, D) are in data units; images (B, To, H, W, 3) are uint8 or float in [0, 1].
         """
-        images = {}
-        for name in self.config.image_names:
+        encoded = {}
+        for name in self.config.encoded_names:
             frames = observation[name]
-            images[name] = self.encode_frames(name, frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
-        return torch.cat(feature_parts(self.config, self.normalizer, observation, images), dim=-1)
+            encoded[name] = self.encode_frames(name, frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+        return torch.cat(feature_parts(self.config, self.normalizer, observation, encoded), dim=-1)
 
     def encode_frames(self, name: str, frames: Tensor) -> Tensor:
-        """Features (N, feature_dim) of frames (N, H, W, 3) of the image input `name`, each by itself."""
-        return self.encoders[name.removeprefix(IMAGES)](frames)
+        """Features (N, D) of frames of an input that is encoded, each by itself: images (N, H, W, 3), or
+        environment state (N, E) in data units."""
+        if name == ENVIRONMENT_STATE:
+            frames = self.normalizer[name](frames)
+        return self.encoders[encoder_key(name)](frames)
 
     def denoise(self, x: Tensor, timestep: Tensor, features: Tensor) -> Tensor:
         """Denoiser output (B, Tp, A) for a noisy chunk (B, Tp, A), levels (B,) and features (B, To, F)."""
@@ -65,17 +69,24 @@ def feature_parts(
     config: PolicyConfig,
     normalizer: Normalizer | Mapping[str, Callable[[Array], Array]],
     vectors: Mapping[str, Array],
-    images: Mapping[str, Array],
+    encoded: Mapping[str, Array],
 ) -> list[Array]:
-    """The parts of observation features (…, F) in order, from vectors in data units and features of images.
+    """The parts of observation features (…, F) in order, from vectors in data units and encoders' features.
 
     Tensors or NumPy arrays, as long as all are of one kind.
     """
     parts = [normalizer[STATE](vectors[STATE])] if STATE in config.input_features else []
-    parts += [images[name] for name in config.image_names]
+    parts += [encoded[name] for name in config.image_names]
     if ENVIRONMENT_STATE in config.input_features:
         parts.append(normalizer[ENVIRONMENT_STATE](vectors[ENVIRONMENT_STATE]))
+    if config.environment_encoder:
+        parts.append(encoded[ENVIRONMENT_STATE])
     return parts
+
+
+def encoder_key(name: str) -> str:
+    """What an input's encoder is called among `encoders`."""
+    return name.removeprefix(IMAGES).removeprefix("observation.")
 
 
 def build_networks(

@@ -116,7 +116,7 @@ class Policy:
         self._engine = make_engine(engine, networks, threads=threads, precision=precision, folder=folder)
         self._networks = CompiledNetworks(networks, self._engine, fuse and precision != "int8")
         self._features = FrameFeatures(
-            self._networks.encode, config.image_names, config.n_obs_steps + FRAMES_AHEAD
+            self._networks.encode, config.encoded_names, config.n_obs_steps + FRAMES_AHEAD
         )
         self._methods: dict[str, Method] = {}
         self._generator = torch.Generator().manual_seed(seed)
@@ -273,11 +273,11 @@ class Policy:
 
     def _encode(self, inputs: Mapping[str, NDArray]) -> NDArray:
         """Features (1, To, F) of a checked window."""
-        images = {
+        encoded = {
             name: np.stack([self._features(name, frame) for frame in inputs[name][0]])[None]
-            for name in self.config.image_names
+            for name in self.config.encoded_names
         }
-        parts = feature_parts(self.config, self._normalize, inputs, images)
+        parts = feature_parts(self.config, self._normalize, inputs, encoded)
         return np.concatenate(parts, axis=-1, dtype=np.float32)
 
     def _joints(self, inputs: Mapping[str, NDArray]) -> NDArray | None:

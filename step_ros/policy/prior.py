@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from step_ros.policy.config import PolicyConfig
+from step_ros.policy.perceptron import perceptron
 
 
 class SpatialPrior(nn.Module):
@@ -29,11 +30,3 @@ class SpatialPrior(nn.Module):
         """Latent (B, 1, L), mask (B, 1) False for the prior's mean, features (B, To, F) -> (B, Tp, A)."""
         told = torch.cat(((latent * mask.unsqueeze(-1)).flatten(1), features.flatten(1)), dim=1)
         return self.decoder(told).unflatten(1, self._chunk_shape)
-
-
-def perceptron(inputs: int, hidden: int, outputs: int, dropout: float) -> nn.Sequential:
-    """Two hidden layers."""
-    layers: list[nn.Module] = []
-    for width in (inputs, hidden):
-        layers += [nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(dropout)]
-    return nn.Sequential(*layers, nn.Linear(hidden, outputs))

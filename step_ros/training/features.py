@@ -14,7 +14,7 @@ from step_ros.data.array_dataset import cache_folder
 from step_ros.data.prefetch import prefetched
 from step_ros.data.reader import Dataset, Episode
 from step_ros.policy import openvino_engine
-from step_ros.policy.config import PolicyConfig
+from step_ros.policy.config import ENVIRONMENT_STATE, PolicyConfig
 from step_ros.policy.engine import make_engine
 from step_ros.policy.graphs import Graphs
 from step_ros.policy.networks import PolicyNetworks, feature_parts
@@ -92,12 +92,14 @@ def piece_encoder(
 
     @torch.inference_mode()
     def encode(piece: Piece) -> np.ndarray:
-        images = {name: encoders[name](frames) for name, frames in piece.images.items()}
+        encoded = {name: encoders[name](frames) for name, frames in piece.images.items()}
         vectors = {
             name: torch.from_numpy(dataset.columns[names[name]][piece.start : piece.stop]).to(device)
             for name in config.vector_names
         }
-        parts = feature_parts(config, networks.normalizer, vectors, images)
+        if config.environment_encoder:
+            encoded[ENVIRONMENT_STATE] = networks.encode_frames(ENVIRONMENT_STATE, vectors[ENVIRONMENT_STATE])
+        parts = feature_parts(config, networks.normalizer, vectors, encoded)
         return torch.cat(parts, dim=-1).cpu().numpy()
 
     return encode

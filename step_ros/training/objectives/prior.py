@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from step_ros.policy.networks import PolicyNetworks
-from step_ros.policy.prior import perceptron
+from step_ros.policy.perceptron import perceptron
 from step_ros.training.examples import Examples
 from step_ros.training.objectives.windowed import WindowedObjective
 
