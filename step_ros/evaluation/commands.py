@@ -26,6 +26,8 @@ from step_ros.sim.environments import open_environment
 SAVE_EVERY = 10
 _worlds: dict[tuple[str, str], Environment] = {}
 """Open in this process."""
+_in_force: dict[Policy, Variant] = {}
+"""What the policies of this process last ran: making one ready again costs as much as half an episode."""
 REFERENCE = Variant(DDPM, "ddpm", {})
 
 
@@ -191,9 +193,11 @@ def _episode(job: Job) -> tuple[str, EpisodeResult]:
 def _policy_for(job: Job) -> Policy:
     """The policy with the job's variant in force, compiled."""
     policy = _policy(job.checkpoint, job.run["engine"], job.run["precision"], job.threads)
-    settings = {**dataclasses.asdict(policy.config.settings()), **job.variant.settings}
-    policy.update(job.variant.method, **settings)
-    policy.warm_up()
+    if _in_force.get(policy) != job.variant:
+        settings = {**dataclasses.asdict(policy.config.settings()), **job.variant.settings}
+        policy.update(job.variant.method, **settings)
+        policy.warm_up()
+        _in_force[policy] = job.variant
     return policy
 
 
