@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from policy_helpers import arm_config
 
 from step_ros.evaluation.commands import evaluate
 from step_ros.evaluation.expert import evaluate_expert
+from step_ros.evaluation.provenance import provenance
 from step_ros.evaluation.rollout import run_episode
 from step_ros.evaluation.runs import read_run, write_json
 from step_ros.evaluation.statistics import mean_interval, tango, wilson
@@ -259,3 +261,9 @@ def test_summary_reports_success_with_its_interval():
     summary = summarise([{**row, "success": index < 9} for index in range(10)])
     assert summary["successes"] == 9
     assert np.allclose(summary["success_interval_95"], wilson(9, 10))
+
+
+def test_a_result_names_the_command_however_it_was_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    for started in ("venv/bin/step-ros", "src/step_ros/cli.py"):
+        monkeypatch.setattr(sys, "argv", [started, "eval", "--task", "pick_place"])
+        assert provenance()["command"] == "step-ros eval --task pick_place"

@@ -10,13 +10,15 @@ from pathlib import Path
 
 from step_ros import __version__
 
+_MODULE, _PROGRAM = "cli.py", "step-ros"
+"""`python -m step_ros.cli` is the same program under another name."""
 _PACKAGES = ("torch", "openvino", "mujoco", "numpy", "diffusers", "mink", "ros-rclpy")
 
 
 def provenance() -> dict[str, object]:
     """What a reader needs to run a result again; unknown parts are None."""
     return {
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": " ".join([Path(sys.argv[0]).name.replace(_MODULE, _PROGRAM), *sys.argv[1:]]),
         "commit": _commit(),
         "versions": {"step_ros": __version__, "python": platform.python_version()} | versions(),
         "processor": _processor(),
