@@ -16,7 +16,7 @@ from step_ros.evaluation.comparison.paper import paper_tables, usual_rows
 from step_ros.evaluation.comparison.pareto import front, pareto_plot, points
 from step_ros.evaluation.comparison.plan import read_plan
 from step_ros.evaluation.comparison.report import report
-from step_ros.evaluation.comparison.tables import Shown, motion_table, success_table, ways_table
+from step_ros.evaluation.comparison.tables import Shown, motion_table, step_table, success_table, ways_table
 from step_ros.evaluation.runs import RunFile, read_run
 from step_ros.evaluation.search import candidates, search
 from step_ros.paths import share_path
@@ -122,6 +122,13 @@ def test_the_success_table_gives_the_paired_difference_and_every_cost(tmp_path: 
     assert step["ms a cycle"] == "3"
     assert step["ms an action"] == "0.4"
     assert cells(table, "DDPM-100")[2] == "-"
+
+
+def test_step_is_compared_pair_by_pair_with_every_other_method(tmp_path: Path):
+    table = step_table(shown(write_run(tmp_path / "a.json")))
+    compared = cells(table, "DDPM-100")
+    assert compared[2].startswith("-10.0 (-") and compared[3:] == ["0", "1", "10"]
+    assert "| STEP-2 |" not in table
 
 
 def test_methods_stand_in_the_order_in_which_they_are_named(tmp_path: Path):

@@ -14,6 +14,7 @@ from step_ros.evaluation.comparison.tables import (
     Shown,
     motion_table,
     source_line,
+    step_table,
     success_table,
     ways_table,
 )
@@ -33,7 +34,8 @@ def report(
 
     Args:
         results: files of `step-ros eval`.
-        page: also fill the generated parts of this page: `success`, `motion`, `ways`, `pareto`, `paper`.
+        page: also fill the generated parts of this page: `success`, `step`, `motion`, `ways`, `pareto`,
+            `paper`.
         plan: description of the published set, which knows titles, names and their order; without it methods
             are called as they were on the command line.
 
@@ -53,7 +55,8 @@ def report(
         return _parts(shown, _relative(plot, folder))
 
     plot.write_bytes(pareto_plot([_shown(n, found[n], files[n], out, planned.get(n)) for n in order]))
-    titles = {"success": "Success and cost", "motion": "Motion, and distance to DDPM", "ways": "Which way"}
+    titles = {"success": "Success and cost", "step": "STEP against each of the others"}
+    titles |= {"motion": "Motion, and distance to DDPM", "ways": "Which way"}
     titles |= {"pareto": "Success against time", "paper": "Beside the paper's tables"}
     parts = parts_for(out)
     text = "\n\n".join(f"## {titles[name]}\n\n{part}" for name, part in parts.items())
@@ -72,8 +75,10 @@ def _shown(name: str, results: Mapping, file: Path, folder: Path, run: Run | Non
 def _parts(runs: Sequence[Shown], plot: str) -> dict[str, str]:
     """The generated parts of a page by name."""
     ways = {run.title: table for run in runs if (table := ways_table(run))}
+    step = {run.title: table for run in runs if (table := step_table(run))}
     return {
         "success": _sections({run.title: f"{success_table(run)}\n\n{source_line(run)}" for run in runs}),
+        "step": _sections(step) if step else "No run of STEP beside another method.",
         "pareto": f"![Success against milliseconds a cycle, one panel per task]({plot})",
         "motion": _sections({run.title: motion_table(run) for run in runs}),
         "ways": _sections(ways) if ways else "No run of a task with several ways.",

@@ -6,6 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from step_ros.evaluation.markdown import NONE, difference, figures, share, table
+from step_ros.evaluation.summary import difference as paired
+
+STEP = "step"
+"""Label of the method that this package is named after, with its default settings."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,22 @@ def success_table(run: Shown) -> str:
         "ticks": lambda s: figures(s["mean_ticks"]),
     }
     return _table(run, columns)
+
+
+def step_table(run: Shown) -> str | None:
+    """STEP with its defaults less every other method, on the starts that both have run; None without STEP."""
+    methods = run.results["methods"]
+    if STEP not in methods or len(methods) == 1:
+        return None
+    name, rows = run.names.get(STEP, STEP), []
+    for other, entry in run.methods.items():
+        if entry is methods[STEP]:
+            continue
+        found = paired(methods[STEP]["episodes"], entry["episodes"])
+        alone = [str(found[key]) if found else NONE for key in ("only_here", "only_baseline", "pairs")]
+        rows.append([other, _evaluations(entry["summary"]), difference(found, "success"), *alone])
+    header = ["method", "evaluations a cycle", f"{name} less it, points (95 %)"]
+    return table([*header, f"starts that only {name} solves", "that only the other solves", "of"], rows)
 
 
 def motion_table(run: Shown) -> str:
