@@ -20,7 +20,7 @@ SHADES = ("#cfe0ef", "#8fb8de", "#4f8fc6", "#1d5d9b", "#12365a")
 def contraction_figure(results: Mapping) -> bytes:
     """PNG of what `bench_contraction` wrote."""
     settings = results["settings"]
-    figure = Figure(figsize=(11.2, 7.2), layout="constrained")
+    figure = Figure(figsize=(13.6, 7.2), layout="constrained")
     predicts = {"sample": "the clean chunk", "epsilon": "the noise"}[settings["prediction_type"]]
     figure.suptitle(
         f"{settings['task']}: a denoiser that predicts {predicts}, {settings['observations']} observations",
@@ -93,5 +93,5 @@ def _finish(axis: Axes) -> None:
             fontsize=7,
             color=INK,
         )
-    axis.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(0.0, 0.88))
+    axis.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
     plain(axis)
