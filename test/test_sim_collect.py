@@ -50,7 +50,8 @@ def test_a_demonstrations_seed_and_way_are_kept_with_it(pick_either: Path):
 
 
 def test_a_policy_trained_on_states_is_rolled_out_without_rendering(pick_either: Path, tmp_path: Path):
-    train_policy(pick_either, tmp_path / "policy", iterations=2, batch_size=4, down_dims=(8, 16), threads=1)
+    small = {"encoder_iterations": 2, "iterations": 2, "batch_size": 4, "down_dims": (8, 16), "threads": 1}
+    train_policy(pick_either, tmp_path / "policy", **small)
     policy = load_policy(tmp_path / "policy", method="ddim", engine="torch")
     assert set(policy.config.input_features) == set(STATES)
     with open_environment("pick_either") as world:
