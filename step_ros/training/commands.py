@@ -48,7 +48,7 @@ CAMERA_SHIFTS = {"observation.images.top": 2}
 OTHER_CAMERA_SHIFT = 4
 
 ENCODER_ITERATIONS = {"images": 2000, "states": 20000}
-"""for datasets with and without cameras; without, an iteration takes a few milliseconds"""
+"""for policies with and without cameras; without, an iteration takes a few milliseconds"""
 
 ENCODER_SHARE = 0.3
 """of a time budget, at most, for the encoders"""
@@ -105,8 +105,6 @@ def train_policy(
         }
     session = _Session(source, accelerator, batch_size, seed, resume, held_out, out)
     torch.manual_seed(seed)
-    if encoder_iterations is None:
-        encoder_iterations = ENCODER_ITERATIONS["images" if session.dataset.cameras else "states"]
     config = policy_config(
         session.dataset,
         inputs,
@@ -115,6 +113,8 @@ def train_policy(
         prediction_type=prediction_type,
         units="native" if native else "rad",
     )
+    if encoder_iterations is None:
+        encoder_iterations = ENCODER_ITERATIONS["images" if config.image_names else "states"]
     networks = build_networks(config, stats).to(accelerator.device)
     windows = session.windows(config)
     shifts = _camera_shifts(config, shifts)
