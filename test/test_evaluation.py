@@ -242,6 +242,24 @@ def test_a_resumed_run_keeps_the_commit_of_every_row_and_compares_on_the_same_se
     assert read_run(out)["methods"].keys() == results["methods"].keys()
 
 
+def test_a_method_added_later_has_its_time_taken_together_with_the_others(checkpoint: Path, tmp_path: Path):
+    out = tmp_path / "result.json"
+    methods = ["ddim:num_inference_steps=1", "ddim:num_inference_steps=2"]
+
+    def run(methods: list[str]) -> dict[str, float]:
+        results = evaluate(
+            "pick_place", checkpoint, methods, 1, out, 20_000, 1, "torch", agreement=1, max_ticks=8
+        )
+        return {name: found["agreement"][0]["ms"] for name, found in results["methods"].items()}
+
+    run(methods[:1])
+    content = json.loads(out.read_text())
+    content["methods"][methods[0]]["agreement"][0]["ms"] = -1.0
+    write_json(out, content)
+    assert run(methods[:1])[methods[0]] == -1
+    assert min(run(methods).values()) > 0
+
+
 def test_evaluate_refuses_a_file_of_another_run(checkpoint: Path, tmp_path: Path):
     out = tmp_path / "result.json"
     out.write_text(json.dumps({"task": "stack_cube", "methods": {}}))

@@ -12,9 +12,11 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from step_ros.evaluation.comparison.tables import Shown
 from step_ros.evaluation.figures import INK, SEAM, plain, png
 
+FROM_NOISE = ("#1d5d9b", "solvers from noise")
 FAMILIES = {
     "step": ("#e4572e", "STEP"),
-    "ddim": ("#1d5d9b", "solvers from noise"),
+    "ddim": FROM_NOISE,
+    "dpmsolver_defaults": FROM_NOISE,
     "ddpm": ("#22303c", "DDPM-100"),
     "predictor": ("#3a7d44", "predictor alone"),
 }
