@@ -167,10 +167,10 @@ class _Maker:
     def _finished(self, part: Run | Step) -> bool:
         if isinstance(part, Run):
             return not missing(part, self._file(part))
-        if not part.makes.exists():
+        if not all(path.exists() for path in part.makes):
             return False
         if part.complete:
-            return part.complete in json.loads(part.makes.read_text())
+            return all(part.complete in json.loads(path.read_text()) for path in part.makes)
         stamp = self._stamp(part)
         return stamp.exists() and stamp.read_text() == _text(part)
 

@@ -325,6 +325,20 @@ def test_a_finished_run_is_not_made_again_and_needs_nothing(tmp_path: Path, monk
     assert "The first" in (tmp_path / "comparison" / "report" / "tables.md").read_text()
 
 
+def test_a_step_with_several_files_is_finished_when_each_of_them_is(tmp_path: Path):
+    several = PLAN.replace(
+        'makes: "{tuning}/found.json"', 'makes: ["{tuning}/found.json", "{tuning}/other.json"]'
+    )
+    arguments = {"plan": plan_file(tmp_path, several), "out": tmp_path / "comparison", "only": ["search"]}
+    tuning = tmp_path / "tuning"
+    tuning.mkdir()
+    (tuning / "found.json").write_text('{"search": {"best": "ddim"}}')
+    (tuning / "other.json").write_text('{"methods": {}}')
+    assert not make_results(dry=True, **arguments)
+    (tuning / "other.json").write_text('{"search": {"best": "ddim"}}')
+    assert make_results(dry=True, **arguments)
+
+
 def test_what_is_unfinished_is_listed_and_left_alone_by_a_dry_call(tmp_path: Path, capsys):
     assert not make_results(plan_file(tmp_path), out=tmp_path / "comparison", dry=True)
     listed = capsys.readouterr().out

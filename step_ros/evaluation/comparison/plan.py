@@ -26,14 +26,14 @@ class Step:
     Attributes:
         name: as others need it.
         commands: words of each command.
-        makes: file or folder that is there afterwards.
+        makes: files or folders that are there afterwards.
         needs: names of steps that come first.
-        complete: a key that `makes`, a JSON file, has once it is finished; "" if there is none.
+        complete: a key that each of `makes`, JSON files, has once it is finished; "" if there is none.
     """
 
     name: str
     commands: tuple[tuple[str, ...], ...]
-    makes: Path
+    makes: tuple[Path, ...]
     needs: tuple[str, ...] = ()
     complete: str = ""
 
@@ -133,7 +133,8 @@ def read_plan(file: Path, size: str, out: Path, work: Path) -> Plan:
 
 def _step(name: str, step: Mapping, values: Mapping[str, object]) -> Step:
     commands = tuple(tuple(shlex.split(line.format(**values))) for line in step["commands"])
-    makes = Path(step["makes"].format(**values))
+    named = [step["makes"]] if isinstance(step["makes"], str) else step["makes"]
+    makes = tuple(Path(path.format(**values)) for path in named)
     return Step(name, commands, makes, tuple(step.get("needs", ())), step.get("complete", ""))
 
 
