@@ -85,7 +85,7 @@ class Settings:
         choices=STALL_RESPONSES,
     )
     push_gain: float = setting(
-        0.5, "share of the missing motion that is added to the push in a stalled cycle", low=0.0, high=2.0
+        0.25, "share of the missing motion that is added to the push in a stalled cycle", low=0.0, high=2.0
     )
     push_limit: float = setting(0.3, "largest push of a joint, normalised units", low=0.0, high=1.0)
     rti_posterior: str = setting(

@@ -90,7 +90,7 @@ class StallRule:
     source: str = "action"
     min_motion: float = 0.08
     progress: float = 0.5
-    gain: float = 0.5
+    gain: float = 0.25
     limit: float = 0.0
 
     @classmethod
