@@ -102,3 +102,9 @@ def test_what_a_stall_setting_cannot_be_is_refused_with_what_it_can(
     with pytest.raises(ConfigError, match=accepted):
         policy.update(**{name: value})
     assert policy.settings.stall_source == "motion"
+
+
+def test_settings_of_the_push_are_in_force_only_where_something_is_pushed():
+    push = {"push_gain", "push_limit"}
+    assert not push & set(Settings().in_force())
+    assert push <= set(Settings(stall_response="push").in_force())

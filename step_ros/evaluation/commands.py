@@ -134,14 +134,14 @@ def evaluate(
 
 
 def _described(variant: Variant, checkpoint: Path) -> dict:
-    """What is stored of a variant: everything that was in force, given or default."""
+    """What is stored of a variant: every setting that was in force, given or default."""
     folder = variant.checkpoint or checkpoint
     policy = load_policy(folder, variant.method, engine="torch", **variant.settings)
     return {
         "method": variant.method,
         "checkpoint": folder.resolve().name,
         "settings": variant.settings,
-        "in_force": dataclasses.asdict(policy.settings),
+        "in_force": policy.settings.in_force(),
     }
 
 

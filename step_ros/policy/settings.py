@@ -118,6 +118,11 @@ class Settings:
         if any(later >= earlier for earlier, later in itertools.pairwise(levels)):
             raise ConfigError("timesteps", levels, "a strictly decreasing list")
 
+    def in_force(self) -> dict[str, object]:
+        """Settings by name without those that change nothing: the push's, where nothing is pushed."""
+        idle = () if self.stall_response == "push" else ("push_gain", "push_limit")
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in idle}
+
     def changed(self, **changes: object) -> Settings:
         """A copy with some fields replaced.
 
