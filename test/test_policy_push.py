@@ -8,6 +8,7 @@ from policy_helpers import STATE, TOP, tiny_config, tiny_networks
 
 from step_ros.policy.errors import ConfigError
 from step_ros.policy.policy import Plan, Policy
+from step_ros.policy.settings import Settings
 
 PUSHING = {"stall_source": "motion", "stall_response": "push", "stall_exempt": "grip"}
 
