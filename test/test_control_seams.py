@@ -11,7 +11,7 @@ from step_ros.control.history import CommandHistory
 from step_ros.control.plan import Reference, plan_in_force
 from step_ros.control.seams import ChunkRefusedError, SeamJump, join, seam_jump, switching_time
 from step_ros.control.timing import make_trajectory
-from step_ros.control.trajectory import Motion, Trajectory
+from step_ros.control.trajectory import SAME_TIME, Motion, Trajectory
 
 FPS, T0 = 30.0, 100.0
 CYCLE = 8 / FPS
@@ -48,7 +48,9 @@ def test_a_seam_is_continuous_in_position_and_velocity_and_ends_on_the_chunk(
     switch = switching_time(chunk, plan, now, lead)
     sent = join(chunk, plan, now, switch, blend)
     jump = seam_jump(plan.state(switch), sent.state(switch))
-    assert jump.position < 1e-5
+    # Moments nearer than SAME_TIME are one, which counts at speeds that no arm has.
+    speed = np.abs(plan.state(switch)[1]).max()
+    assert jump.position < 1e-5 + SAME_TIME * speed
     assert jump.velocity < 1e-3
     assert (np.diff(sent.times) > 0).all()
     assert sent.stamp + sent.times[0] <= now
