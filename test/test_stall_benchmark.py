@@ -135,5 +135,5 @@ def test_the_benchmark_draws_a_plot_and_says_on_which_arm_nothing_should_fire(
     assert results["tasks"]["pick_place"]["ideal"]["episodes_without_firing"] == 1.0
     text = page.read_text()
     assert "[stall.json](stall.json)" in text and "stall_pick_place_sticky.png" in text
-    assert "| motion and push, not tuned | 2 | - | 90.0 " in text
+    assert "| motion and push, defaults | 2 | - | 90.0 " in text
     assert "Ours less the best tuned cell" in text and "+40.0" in text

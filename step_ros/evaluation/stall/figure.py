@@ -13,7 +13,7 @@ from step_ros.evaluation.stall.cells import ALWAYS, GRID_STEPS, LINE_SCALE, NONE
 
 TITLES = {WRITTEN: "perturbed while stalled (Eq. 14)", ALWAYS: "perturbed in every cycle"}
 COLOURS = {NONE: "#9fb3c8", WRITTEN: "#1d5d9b", ALWAYS: "#b5179e", OURS: "#e4572e"}
-NAMES = {NONE: "no rule", WRITTEN: "Eq. 14, best cell", ALWAYS: "always, best cell", OURS: "ours, not tuned"}
+NAMES = {NONE: "no rule", WRITTEN: "Eq. 14, best cell", ALWAYS: "always, best cell", OURS: "ours, defaults"}
 STYLES = ("-", (0, (5, 2)), (0, (1, 1.5)))
 
 Cells = Sequence[Mapping]

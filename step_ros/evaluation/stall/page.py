@@ -12,7 +12,7 @@ RULES = {
     NONE: "no rule",
     WRITTEN: "Eq. 14, while stalled",
     ALWAYS: "Eq. 14, in every cycle",
-    OURS: "motion and push, not tuned",
+    OURS: "motion and push, defaults",
 }
 HEADER = (
     "rule",
