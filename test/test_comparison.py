@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from step_ros.evaluation.comparison.ablations import ablation_plot, grid, predictors
 from step_ros.evaluation.comparison.errors import ReportError
 from step_ros.evaluation.comparison.markers import fill
 from step_ros.evaluation.comparison.paper import paper_tables, usual_rows
@@ -183,6 +184,36 @@ def test_the_plot_holds_a_panel_for_every_run(tmp_path: Path):
     one, three = (imread(io.BytesIO(pareto_plot([run] * count))) for count in (1, 3))
     assert three.shape[0] > 1.5 * one.shape[0]
     assert three.shape[1] > 1.5 * one.shape[1]
+
+
+def write_ablations(path: Path) -> Path:
+    """STEP as it is, with one step more, entered higher, and with another predictor."""
+    content = json.loads(write_run(path).read_text())
+    step = content["methods"].pop("step") | {"checkpoint": "pp"}
+    usual = {"num_inference_steps": 2, "entry_timestep": 20}
+    changed = {"step": {}, "step:high": {"entry_timestep": 40}, "step:more": {"num_inference_steps": 3}}
+    content["methods"] = {label: {**step, "in_force": usual | change} for label, change in changed.items()}
+    content["methods"]["step@pp_wide"] = {**step, "checkpoint": "pp_wide", "in_force": usual}
+    content["baseline"] = "step"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_ablations_are_ordered_by_steps_and_level_and_predictors_stand_apart(tmp_path: Path):
+    run = shown(write_ablations(tmp_path / "a.json"), names={"step": "STEP-2", "step@pp_wide": "wide"})
+    assert {steps: list(levels) for steps, levels in grid(run).items()} == {2: [20, 40], 3: [20]}
+    assert list(predictors(run)) == ["STEP-2", "wide"]
+    assert imread(io.BytesIO(ablation_plot([run]))).shape[1] > 1000
+
+
+def test_ablations_stand_in_a_part_of_their_own(tmp_path: Path):
+    text = PLAN.replace("task: pick_place", "task: pick_place\n    ablation: true")
+    plan = read_plan(plan_file(tmp_path, text), "full", tmp_path, tmp_path)
+    tables, *_ = report([write_ablations(tmp_path / "first.json")], tmp_path / "out", plan=plan)
+    before, after = tables.read_text().split("## STEP's parts and settings")
+    assert "The first" in after and "The first" not in before
+    assert "](ablations.png)" in after
+    assert (tmp_path / "out" / "ablations.png").exists()
 
 
 def test_the_papers_tables_show_ours_beside_its_figures_and_say_that_they_differ(tmp_path: Path):

@@ -53,6 +53,7 @@ class Run:
         needs: names of steps.
         pending: names of methods that wait for a search to say what they are.
         max_ticks: None, or where smoke runs end.
+        ablation: it is about the parts and settings of STEP; reports show it apart.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Run:
     pending: tuple[str, ...] = ()
     engine: str = "auto"
     max_ticks: int | None = None
+    ablation: bool = False
 
     @property
     def names(self) -> dict[str, str]:
@@ -172,6 +174,7 @@ def _run(name: str, run: Mapping, sets: Mapping, values: Mapping[str, object]) -
         pending=tuple(pending),
         engine=values.get("engine", "auto"),
         max_ticks=values.get("max_ticks"),
+        ablation=run.get("ablation", False),
     )
 
 

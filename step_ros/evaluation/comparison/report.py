@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from step_ros.evaluation.comparison.ablations import ablation_plot
 from step_ros.evaluation.comparison.markers import fill
 from step_ros.evaluation.comparison.paper import paper_tables, usual_rows
 from step_ros.evaluation.comparison.pareto import pareto_plot
@@ -21,6 +22,7 @@ from step_ros.evaluation.comparison.tables import (
 from step_ros.evaluation.runs import read_run
 
 PLOT = "pareto.png"
+ABLATION_PLOT = "ablations.png"
 TABLES = "tables.md"
 
 
@@ -30,12 +32,12 @@ def report(
     page: Path | None = None,
     plan: Plan | None = None,
 ) -> list[Path]:
-    """Write `tables.md` and `pareto.png` into `out`; returns what was written.
+    """Write `tables.md`, `pareto.png` and, for ablations, `ablations.png` into `out`; returns their paths.
 
     Args:
         results: files of `step-ros eval`.
         page: also fill the generated parts of this page: `success`, `step`, `motion`, `ways`, `pareto`,
-            `paper`.
+            `paper`, `ablations`.
         plan: description of the published set, which knows titles, names and their order; without it methods
             are called as they were on the command line.
 
@@ -48,41 +50,64 @@ def report(
     order = [name for name in planned if name in files] + [name for name in files if name not in planned]
     found = {name: read_run(files[name]) for name in order}
     out.mkdir(parents=True, exist_ok=True)
-    plot, tables = out / PLOT, out / TABLES
 
-    def parts_for(folder: Path) -> dict[str, str]:
-        shown = [_shown(name, found[name], files[name], folder, planned.get(name)) for name in order]
-        return _parts(shown, _relative(plot, folder))
+    def shown_from(folder: Path) -> tuple[list[Shown], list[Shown]]:
+        """Comparisons, and ablations of STEP."""
+        runs = [_shown(name, found[name], files[name], folder, planned.get(name)) for name in order]
+        return [run for run in runs if not run.ablation], [run for run in runs if run.ablation]
 
-    plot.write_bytes(pareto_plot([_shown(n, found[n], files[n], out, planned.get(n)) for n in order]))
+    comparisons, ablations = shown_from(out)
+    plots = {}
+    if comparisons:
+        plots[out / PLOT] = pareto_plot(comparisons)
+    if ablations:
+        plots[out / ABLATION_PLOT] = ablation_plot(ablations)
+    for plot, content in plots.items():
+        plot.write_bytes(content)
     titles = {"success": "Success and cost", "step": "STEP against each of the others"}
     titles |= {"motion": "Motion, and distance to DDPM", "ways": "Which way"}
     titles |= {"pareto": "Success against time", "paper": "Beside the paper's tables"}
-    parts = parts_for(out)
+    titles |= {"ablations": "STEP's parts and settings"}
+    parts = _parts(*shown_from(out), out, out)
     text = "\n\n".join(f"## {titles[name]}\n\n{part}" for name, part in parts.items())
+    tables = out / TABLES
     tables.write_text(f"# Comparison of methods\n\n{text}\n", encoding="utf-8")
     if page:
-        fill(page, parts_for(page.parent))
-    return [tables, plot, *([page] if page else [])]
+        fill(page, _parts(*shown_from(page.parent), out, page.parent))
+    return [tables, *plots, *([page] if page else [])]
 
 
 def _shown(name: str, results: Mapping, file: Path, folder: Path, run: Run | None) -> Shown:
     title = run.title if run else name.replace("_", " ")
     names, paper = (run.names, run.paper_rows) if run else ({}, usual_rows(results["methods"]))
-    return Shown(name, title, _relative(file, folder), results, names, paper)
+    ablation = run is not None and run.ablation
+    return Shown(name, title, _relative(file, folder), results, names, paper, ablation)
 
 
-def _parts(runs: Sequence[Shown], plot: str) -> dict[str, str]:
-    """The generated parts of a page by name."""
+def _parts(runs: Sequence[Shown], ablations: Sequence[Shown], plots: Path, folder: Path) -> dict[str, str]:
+    """The generated parts of a page in `folder` by name; `plots` is where the plots are."""
     ways = {run.title: table for run in runs if (table := ways_table(run))}
     step = {run.title: table for run in runs if (table := step_table(run))}
+    none = "No run of this kind."
+
+    def success(shown: Sequence[Shown]) -> str:
+        return _sections({run.title: f"{success_table(run)}\n\n{source_line(run)}" for run in shown})
+
+    def image(title: str, name: str) -> str:
+        return f"![{title}]({_relative(plots / name, folder)})"
+
+    ablated = [
+        image("Success over entry level and steps, and by predictor", ABLATION_PLOT),
+        success(ablations),
+    ]
     return {
-        "success": _sections({run.title: f"{success_table(run)}\n\n{source_line(run)}" for run in runs}),
-        "step": _sections(step) if step else "No run of STEP beside another method.",
-        "pareto": f"![Success against milliseconds a cycle, one panel per task]({plot})",
-        "motion": _sections({run.title: motion_table(run) for run in runs}),
-        "ways": _sections(ways) if ways else "No run of a task with several ways.",
+        "success": success(runs) or none,
+        "step": _sections(step) or "No run of STEP beside another method.",
+        "pareto": image("Success against milliseconds a cycle, one panel per task", PLOT) if runs else none,
+        "motion": _sections({run.title: motion_table(run) for run in runs}) or none,
+        "ways": _sections(ways) or "No run of a task with several ways.",
         "paper": paper_tables(runs),
+        "ablations": "\n\n".join(ablated) if ablations else none,
     }
 
 

@@ -23,6 +23,7 @@ class Shown:
         results: its content.
         names: what readers call its methods, by label, in the order in which they are shown.
         paper: the row (method, steps) of the paper's tables that a method answers, by label.
+        ablation: it is about the parts and settings of STEP, and is shown apart.
     """
 
     key: str
@@ -31,6 +32,7 @@ class Shown:
     results: Mapping
     names: Mapping[str, str]
     paper: Mapping[str, tuple[str, str]]
+    ablation: bool = False
 
     @property
     def methods(self) -> dict[str, Mapping]:

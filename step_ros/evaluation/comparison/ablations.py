@@ -1,0 +1,105 @@
+"""What STEP's settings are worth: success over entry level and number of steps, and by predictor."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from step_ros.evaluation.comparison.tables import STEP, Shown
+from step_ros.evaluation.figures import INK, MEASURED, plain, png
+
+SHADES = ("#f2a65a", "#e4572e", "#8c1c13", "#4a0d0d")
+"""Few steps to many."""
+ROW = (10.8, 4.2)
+BESIDE = 0.6
+"""Lines of several numbers of steps stand beside each other at a level, by so many levels."""
+
+Grid = Mapping[int, Mapping[int, Mapping]]
+"""Summaries by number of steps and entry level."""
+
+
+def grid(run: Shown) -> Grid:
+    """Summaries of STEP with the run's own predictor, by number of steps and entry level, both rising."""
+    found: dict[int, dict[int, Mapping]] = defaultdict(dict)
+    for entry in run.results["methods"].values():
+        if entry["method"] == STEP and entry["checkpoint"] == run.results["checkpoint"]:
+            settings = entry["in_force"]
+            found[settings["num_inference_steps"]][settings["entry_timestep"]] = entry["summary"]
+    return {steps: dict(sorted(levels.items())) for steps, levels in sorted(found.items())}
+
+
+def predictors(run: Shown) -> dict[str, Mapping]:
+    """Summaries by the reader's name: STEP's defaults first, then with other predictors."""
+    default = {
+        name: entry["summary"]
+        for name, entry in run.methods.items()
+        if entry is run.results["methods"].get(STEP)
+    }
+    others = {
+        name: entry["summary"]
+        for name, entry in run.methods.items()
+        if entry["checkpoint"] != run.results["checkpoint"]
+    }
+    return default | others
+
+
+def ablation_plot(runs: Sequence[Shown]) -> bytes:
+    """One row per run as PNG: success over the entry level, a line per number of steps; and by predictor."""
+    figure = Figure(figsize=(ROW[0], ROW[1] * len(runs)), layout="constrained")
+    for (levels, by_predictor), run in zip(figure.subplots(len(runs), 2, squeeze=False), runs, strict=True):
+        _draw_levels(levels, grid(run))
+        _draw_predictors(by_predictor, predictors(run))
+        levels.set_title(run.title, fontsize=9, loc="left", color=INK)
+        top = max(levels.get_ylim()[1], by_predictor.get_ylim()[1])
+        for axis in (levels, by_predictor):
+            axis.set_ylim(0, top)
+    return png(figure)
+
+
+def _draw_levels(axis: Axes, found: Grid) -> None:
+    plain(axis)
+    middle = (len(found) - 1) / 2
+    for number, (steps, levels) in enumerate(found.items()):
+        axis.errorbar(
+            [level + BESIDE * (number - middle) for level in levels],
+            [100 * summary["success_rate"] for summary in levels.values()],
+            yerr=_spread(levels.values()),
+            fmt="o-",
+            ms=4,
+            lw=1.3,
+            elinewidth=0.8,
+            color=SHADES[min(number, len(SHADES) - 1)],
+            label=f"{steps} step{'s' if steps > 1 else ''}",
+        )
+    axis.set_xticks(sorted({level for levels in found.values() for level in levels}))
+    axis.set_xlabel("entry level of 100 (the noise that the predicted chunk is given)", fontsize=8)
+    axis.set_ylabel("success, % (95 % interval)", fontsize=8)
+    axis.legend(frameon=False, fontsize=8, loc="lower right")
+
+
+def _draw_predictors(axis: Axes, found: Mapping[str, Mapping]) -> None:
+    plain(axis)
+    axis.errorbar(
+        range(len(found)),
+        [100 * summary["success_rate"] for summary in found.values()],
+        yerr=_spread(found.values()),
+        fmt="o",
+        ms=5,
+        elinewidth=0.8,
+        color=MEASURED,
+    )
+    axis.set_xticks(range(len(found)), list(found), rotation=25, ha="right")
+    axis.set_xlim(-0.5, len(found) - 0.5)
+
+
+def _spread(summaries: Iterable[Mapping]) -> list[list[float]]:
+    """How far the intervals reach below and above the shares, in %."""
+    pairs = [(summary["success_rate"], *summary["success_interval_95"]) for summary in summaries]
+    # Rounding may put a limit at 100 % a little below the success itself.
+    return [
+        [max(0.0, 100 * (share - low)) for share, low, _ in pairs],
+        [max(0.0, 100 * (high - share)) for share, _, high in pairs],
+    ]
