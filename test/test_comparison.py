@@ -332,6 +332,7 @@ def test_a_searched_method_is_known_once_its_search_is_finished(tmp_path: Path):
         ('"{count}"', '"{number}"', "number"),
         ("name: searched, search", "name: searched, wrong", "method"),
         ("runs:", "walks:", "runs"),
+        ("commands: []", "like: nothing", "nothing"),
     ],
 )
 def test_a_plan_that_cannot_be_used_is_refused_with_what_is_wrong(
@@ -339,6 +340,22 @@ def test_a_plan_that_cannot_be_used_is_refused_with_what_is_wrong(
 ):
     with pytest.raises(ReportError, match=rf"plan\.yaml.*{named}"):
         read_plan(plan_file(tmp_path, PLAN.replace(old, new)), "full", tmp_path, tmp_path)
+
+
+def test_steps_like_a_template_differ_in_what_its_names_stand_for(tmp_path: Path):
+    text = PLAN.replace(
+        "steps:\n",
+        """templates:
+  collect: {makes: "{work}/{task}", commands: ["collect --task {task} --episodes {count}"]}
+steps:
+  one: {like: collect, with: {task: pick_place}}
+  two: {like: collect, with: {task: pusht}, needs: [one]}
+""",
+    )
+    steps = read_plan(plan_file(tmp_path, text), "full", tmp_path, tmp_path / "work").steps
+    assert steps["one"].commands == (("collect", "--task", "pick_place", "--episodes", "2"),)
+    assert steps["two"].makes == (tmp_path / "work" / "pusht",)
+    assert steps["two"].needs == ("one",)
 
 
 def test_an_unknown_size_or_name_is_refused_with_those_that_are_known(tmp_path: Path):

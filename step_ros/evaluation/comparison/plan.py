@@ -104,8 +104,9 @@ def read_plan(file: Path, size: str, out: Path, work: Path) -> Plan:
     """Read a description such as `config/results.yaml`.
 
     Texts may hold {out} (runs), {results} (the folder around it), {tuning} (searches, beside them),
-    {work} (data and checkpoints), {policies} (those that are shipped) and every name of the size. A method
-    is a variant's word, or the `search` whose best it is.
+    {work} (data and checkpoints), {policies} (those that are shipped), every name of the size and those that
+    a step or run says it is made `with`. A step `like` a template has what it does not say itself from there.
+    A method is a variant's word, or the `search` whose best it is.
 
     Args:
         size: one of the file's `sizes`, such as `full` or `smoke`.
@@ -121,7 +122,10 @@ def read_plan(file: Path, size: str, out: Path, work: Path) -> Plan:
             raise ReportError(f"{file}: size is {size!r}; accepted: {', '.join(sizes)}")
         folders = {"out": out, "results": out.parent, "tuning": out.parent / "tuning", "work": work}
         values = {**sizes[size], **folders, "policies": share_path("models", "policies")}
-        steps = {name: _step(name, step, values) for name, step in content.get("steps", {}).items()}
+        templates = content.get("templates", {})
+        steps = {
+            name: _step(name, step, templates, values) for name, step in content.get("steps", {}).items()
+        }
         sets = content.get("methods", {})
         runs = {name: _run(name, run, sets, values) for name, run in content["runs"].items()}
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError, ConfigError) as error:
@@ -133,15 +137,18 @@ def read_plan(file: Path, size: str, out: Path, work: Path) -> Plan:
     return Plan(steps, runs, tuple(sizes[size].get("only", ())))
 
 
-def _step(name: str, step: Mapping, values: Mapping[str, object]) -> Step:
-    commands = tuple(tuple(shlex.split(line.format(**values))) for line in step["commands"])
+def _step(name: str, step: Mapping, templates: Mapping, values: Mapping[str, object]) -> Step:
+    if "like" in step:
+        step = {**templates[step["like"]], **step}
+    local = _local(step, values)
+    commands = tuple(tuple(shlex.split(line.format(**local))) for line in step["commands"])
     named = [step["makes"]] if isinstance(step["makes"], str) else step["makes"]
-    makes = tuple(Path(path.format(**values)) for path in named)
+    makes = tuple(Path(path.format(**local)) for path in named)
     return Step(name, commands, makes, tuple(step.get("needs", ())), step.get("complete", ""))
 
 
 def _run(name: str, run: Mapping, sets: Mapping, values: Mapping[str, object]) -> Run:
-    local = {**values, **{key: str(text).format(**values) for key, text in run.get("with", {}).items()}}
+    local = _local(run, values)
     methods: dict[str, str] = {}
     paper: dict[str, tuple[str, str]] = {}
     pending = []
@@ -176,6 +183,11 @@ def _run(name: str, run: Mapping, sets: Mapping, values: Mapping[str, object]) -
         max_ticks=values.get("max_ticks"),
         ablation=run.get("ablation", False),
     )
+
+
+def _local(part: Mapping, values: Mapping[str, object]) -> dict[str, object]:
+    """The values, and what a step or run says that names of its own stand for."""
+    return {**values, **{name: str(text).format(**values) for name, text in part.get("with", {}).items()}}
 
 
 def _entries(parts: Sequence[str | Mapping], sets: Mapping) -> list[Mapping]:
