@@ -71,6 +71,15 @@ def plain(axis: Axes) -> None:
     axis.set_axisbelow(True)
 
 
+def error_bars(shares: Sequence[tuple[float, float, float]]) -> list[list[float]]:
+    """What intervals add to their shares, (share, low, high) each, as `yerr` of matplotlib wants it."""
+    # Rounding may put a limit at 100 % a little below the share itself.
+    return [
+        [max(0.0, share - low) for share, low, _ in shares],
+        [max(0.0, high - share) for share, _, high in shares],
+    ]
+
+
 def png(figure: Figure) -> bytes:
     """The figure as a PNG file's content."""
     buffer = io.BytesIO()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from step_ros.evaluation.comparison.tables import STEP, Shown
-from step_ros.evaluation.figures import INK, MEASURED, plain, png
+from step_ros.evaluation.figures import INK, MEASURED, error_bars, plain, png
 
 SHADES = ("#f2a65a", "#e4572e", "#8c1c13", "#4a0d0d")
 """Few steps to many."""
@@ -63,10 +63,11 @@ def _draw_levels(axis: Axes, found: Grid) -> None:
     plain(axis)
     middle = (len(found) - 1) / 2
     for number, (steps, levels) in enumerate(found.items()):
+        shares = [_percent(summary) for summary in levels.values()]
         axis.errorbar(
             [level + BESIDE * (number - middle) for level in levels],
-            [100 * summary["success_rate"] for summary in levels.values()],
-            yerr=_spread(levels.values()),
+            [share for share, _, _ in shares],
+            yerr=error_bars(shares),
             fmt="o-",
             ms=4,
             lw=1.3,
@@ -82,10 +83,11 @@ def _draw_levels(axis: Axes, found: Grid) -> None:
 
 def _draw_predictors(axis: Axes, found: Mapping[str, Mapping]) -> None:
     plain(axis)
+    shares = [_percent(summary) for summary in found.values()]
     axis.errorbar(
         range(len(found)),
-        [100 * summary["success_rate"] for summary in found.values()],
-        yerr=_spread(found.values()),
+        [share for share, _, _ in shares],
+        yerr=error_bars(shares),
         fmt="o",
         ms=5,
         elinewidth=0.8,
@@ -95,11 +97,7 @@ def _draw_predictors(axis: Axes, found: Mapping[str, Mapping]) -> None:
     axis.set_xlim(-0.5, len(found) - 0.5)
 
 
-def _spread(summaries: Iterable[Mapping]) -> list[list[float]]:
-    """How far the intervals reach below and above the shares, in %."""
-    pairs = [(summary["success_rate"], *summary["success_interval_95"]) for summary in summaries]
-    # Rounding may put a limit at 100 % a little below the success itself.
-    return [
-        [max(0.0, 100 * (share - low)) for share, low, _ in pairs],
-        [max(0.0, 100 * (high - share)) for share, _, high in pairs],
-    ]
+def _percent(summary: Mapping) -> tuple[float, float, float]:
+    """Success and the ends of its interval."""
+    share, (low, high) = summary["success_rate"], summary["success_interval_95"]
+    return 100 * share, 100 * low, 100 * high

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from step_ros.evaluation.comparison.tables import Shown
-from step_ros.evaluation.figures import INK, SEAM, plain, png
+from step_ros.evaluation.figures import INK, SEAM, error_bars, plain, png
 
 FROM_NOISE = ("#1d5d9b", "solvers from noise")
 FAMILIES = {
@@ -87,12 +87,10 @@ def _panel(axis: Axes, found: Sequence[Point]) -> dict[str, object]:
     axis.set_xscale("log")
     handles = {}
     for point in found:
-        # Rounding may put a limit at 100 % a little below the success itself.
-        spread = [[max(0.0, point.success - point.low)], [max(0.0, point.high - point.success)]]
         handles[point.family] = axis.errorbar(
             point.milliseconds,
             point.success,
-            yerr=spread,
+            yerr=error_bars([(point.success, point.low, point.high)]),
             fmt="o",
             ms=5,
             lw=0.8,
