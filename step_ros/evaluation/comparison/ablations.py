@@ -47,12 +47,17 @@ def predictors(run: Shown) -> dict[str, Mapping]:
 
 
 def ablation_plot(runs: Sequence[Shown]) -> bytes:
-    """One row per run as PNG: success over the entry level, a line per number of steps; and by predictor."""
+    """One row per run as PNG: success over the entry level, a line per number of steps; and by predictor.
+
+    A single pair of level and steps is no line, and is not drawn.
+    """
     figure = Figure(figsize=(ROW[0], ROW[1] * len(runs)), layout="constrained")
     for (levels, by_predictor), run in zip(figure.subplots(len(runs), 2, squeeze=False), runs, strict=True):
         _draw_levels(levels, grid(run))
         _draw_predictors(by_predictor, predictors(run))
-        levels.set_title(run.title, fontsize=9, loc="left", color=INK)
+        for axis in (levels, by_predictor):
+            axis.set_title(run.title, fontsize=9, loc="left", color=INK)
+        levels.set_visible(sum(len(cells) for cells in grid(run).values()) > 1)
         top = max(levels.get_ylim()[1], by_predictor.get_ylim()[1])
         for axis in (levels, by_predictor):
             axis.set_ylim(0, top)
