@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from step_ros.evaluation.comparison.pareto import COLUMNS, PANEL
 from step_ros.evaluation.comparison.tables import STEP, Shown
 from step_ros.evaluation.figures import INK, MEASURED, error_bars, plain, png
 
 SHADES = ("#f2a65a", "#e4572e", "#8c1c13", "#4a0d0d")
 """Few steps to many."""
-ROW = (10.8, 4.2)
 BESIDE = 0.6
 """Lines of several numbers of steps stand beside each other at a level, by so many levels."""
 
@@ -47,20 +48,26 @@ def predictors(run: Shown) -> dict[str, Mapping]:
 
 
 def ablation_plot(runs: Sequence[Shown]) -> bytes:
-    """One row per run as PNG: success over the entry level, a line per number of steps; and by predictor.
+    """Success as PNG: over the entry level, a line per number of steps, and by predictor.
 
-    A single pair of level and steps is no line, and is not drawn.
+    A run has a panel for each of the two, but none for a single point.
     """
-    figure = Figure(figsize=(ROW[0], ROW[1] * len(runs)), layout="constrained")
-    for (levels, by_predictor), run in zip(figure.subplots(len(runs), 2, squeeze=False), runs, strict=True):
-        _draw_levels(levels, grid(run))
-        _draw_predictors(by_predictor, predictors(run))
-        for axis in (levels, by_predictor):
-            axis.set_title(run.title, fontsize=9, loc="left", color=INK)
-        levels.set_visible(sum(len(cells) for cells in grid(run).values()) > 1)
-        top = max(levels.get_ylim()[1], by_predictor.get_ylim()[1])
-        for axis in (levels, by_predictor):
-            axis.set_ylim(0, top)
+    panels = []
+    for run in runs:
+        if sum(len(levels) for levels in grid(run).values()) > 1:
+            panels.append((run.title, partial(_draw_levels, found=grid(run))))
+        if len(predictors(run)) > 1:
+            panels.append((run.title, partial(_draw_predictors, found=predictors(run))))
+    rows = max(1, -(-len(panels) // COLUMNS))
+    figure = Figure(figsize=(PANEL[0] * COLUMNS, PANEL[1] * rows), layout="constrained")
+    axes = list(figure.subplots(rows, COLUMNS, squeeze=False).flat)
+    for axis, (title, draw) in zip(axes, panels, strict=False):
+        draw(axis)
+        axis.set_ylim(0, None)
+        axis.set_ylabel("success, % (95 % interval)", fontsize=8)
+        axis.set_title(title, fontsize=9, loc="left", color=INK)
+    for axis in axes[len(panels) :]:
+        axis.set_visible(False)
     return png(figure)
 
 
@@ -82,8 +89,7 @@ def _draw_levels(axis: Axes, found: Grid) -> None:
         )
     axis.set_xticks(sorted({level for levels in found.values() for level in levels}))
     axis.set_xlabel("entry level of 100 (the noise that the predicted chunk is given)", fontsize=8)
-    axis.set_ylabel("success, % (95 % interval)", fontsize=8)
-    axis.legend(frameon=False, fontsize=8, loc="lower right")
+    axis.legend(frameon=False, fontsize=8, loc="upper left")
 
 
 def _draw_predictors(axis: Axes, found: Mapping[str, Mapping]) -> None:
