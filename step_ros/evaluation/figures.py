@@ -71,6 +71,16 @@ def plain(axis: Axes) -> None:
     axis.set_axisbelow(True)
 
 
+def panels(count: int, size: tuple[float, float] = (5.4, 4.4), columns: int = 2) -> tuple[Figure, list[Axes]]:
+    """A figure of so many axes in rows, each of `size` (width, height) inches; the last row may be short."""
+    rows, columns = max(1, -(-count // columns)), max(1, min(columns, count))
+    figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axis in axes[count:]:
+        axis.set_visible(False)
+    return figure, axes[:count]
+
+
 def error_bars(shares: Sequence[tuple[float, float, float]]) -> list[list[float]]:
     """What intervals add to their shares, (share, low, high) each, as `yerr` of matplotlib wants it."""
     # Rounding may put a limit at 100 % a little below the share itself.

@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from step_ros.evaluation.comparison.pareto import COLUMNS, PANEL
 from step_ros.evaluation.comparison.tables import STEP, Shown
-from step_ros.evaluation.figures import INK, MEASURED, error_bars, plain, png
+from step_ros.evaluation.figures import INK, MEASURED, error_bars, panels, plain, png
 
 SHADES = ("#f2a65a", "#e4572e", "#8c1c13", "#4a0d0d")
 """Few steps to many."""
@@ -52,22 +50,18 @@ def ablation_plot(runs: Sequence[Shown]) -> bytes:
 
     A run has a panel for each of the two, but none for a single point.
     """
-    panels = []
+    drawn = []
     for run in runs:
         if sum(len(levels) for levels in grid(run).values()) > 1:
-            panels.append((run.title, partial(_draw_levels, found=grid(run))))
+            drawn.append((run.title, partial(_draw_levels, found=grid(run))))
         if len(predictors(run)) > 1:
-            panels.append((run.title, partial(_draw_predictors, found=predictors(run))))
-    rows = max(1, -(-len(panels) // COLUMNS))
-    figure = Figure(figsize=(PANEL[0] * COLUMNS, PANEL[1] * rows), layout="constrained")
-    axes = list(figure.subplots(rows, COLUMNS, squeeze=False).flat)
-    for axis, (title, draw) in zip(axes, panels, strict=False):
+            drawn.append((run.title, partial(_draw_predictors, found=predictors(run))))
+    figure, axes = panels(len(drawn))
+    for axis, (title, draw) in zip(axes, drawn, strict=True):
         draw(axis)
         axis.set_ylim(0, None)
         axis.set_ylabel("success, % (95 % interval)", fontsize=8)
         axis.set_title(title, fontsize=9, loc="left", color=INK)
-    for axis in axes[len(panels) :]:
-        axis.set_visible(False)
     return png(figure)
 
 

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from step_ros.evaluation.comparison.tables import Shown
-from step_ros.evaluation.figures import INK, SEAM, error_bars, plain, png
+from step_ros.evaluation.figures import INK, SEAM, error_bars, panels, plain, png
 
 FROM_NOISE = ("#1d5d9b", "solvers from noise")
 FAMILIES = {
@@ -22,8 +21,6 @@ FAMILIES = {
 }
 """Colour and name by method; every other method is a warm start of somebody else's."""
 OTHER = ("#b5179e", "other warm starts")
-PANEL = (5.4, 4.4)
-COLUMNS = 2
 
 
 @dataclass(frozen=True)
@@ -41,18 +38,13 @@ class Point:
 
 def pareto_plot(runs: Sequence[Shown]) -> bytes:
     """One panel per run as PNG, time on a logarithmic axis; methods on the front are numbered and named."""
-    rows = -(-len(runs) // COLUMNS)
-    columns = min(COLUMNS, len(runs))
-    figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows + 0.5), layout="constrained")
-    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    figure, axes = panels(len(runs))
     labelled: dict[str, object] = {}
-    for axis, run in zip(panels, runs, strict=False):
+    for axis, run in zip(axes, runs, strict=True):
         labelled |= _panel(axis, points(run))
         axis.set_title(run.title, fontsize=9, loc="left", color=INK)
-    for axis in panels[len(runs) :]:
-        axis.set_visible(False)
     # Five names are as wide as two panels.
-    wide = 5 if columns > 1 else 3
+    wide = 5 if len(runs) > 1 else 3
     figure.legend(
         labelled.values(), labelled.keys(), loc="outside upper center", ncols=wide, frameon=False, fontsize=8
     )
