@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from policy_helpers import arm_config
 
 from step_ros.evaluation.commands import evaluate
 from step_ros.evaluation.expert import evaluate_expert
-from step_ros.evaluation.provenance import provenance
+from step_ros.evaluation.provenance import commit_of, provenance
 from step_ros.evaluation.rollout import run_episode
 from step_ros.evaluation.runs import read_run, write_json
 from step_ros.evaluation.statistics import mean_interval, tango, wilson
@@ -285,3 +286,23 @@ def test_a_result_names_the_command_however_it_was_started(monkeypatch: pytest.M
     for started in ("venv/bin/step-ros", "src/step_ros/cli.py"):
         monkeypatch.setattr(sys, "argv", [started, "eval", "--task", "pick_place"])
         assert provenance()["command"] == "step-ros eval --task pick_place"
+
+
+def test_a_commit_is_dirty_when_code_differs_but_not_when_results_do(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("step_ros/a.py", "results/a.json")]
+    for file in files:
+        file.parent.mkdir()
+        file.write_text("1")
+    author = ["-c", "user.name=nobody", "-c", "user.email=nobody@localhost"]
+    for words in (["init", "-q"], ["add", "."], [*author, "commit", "-qm", "all"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    code, result = files
+    result.write_text("2")
+    clean = commit_of(tmp_path)
+    code.write_text("2")
+    assert clean and "dirty" not in clean
+    assert commit_of(tmp_path) == f"{clean}-dirty"
+
+
+def test_a_folder_outside_git_has_no_commit(tmp_path: Path) -> None:
+    assert commit_of(tmp_path) is None

@@ -12,6 +12,8 @@ from step_ros import __version__
 
 _MODULE, _PROGRAM = "cli.py", "step-ros"
 """`python -m step_ros.cli` is the same program under another name."""
+_DECIDING = ("step_ros", "config", "models", "requirements.txt")
+"""What a result depends on; the files that runs write change while they are under way."""
 _PACKAGES = ("torch", "openvino", "mujoco", "numpy", "diffusers", "mink", "ros-rclpy")
 
 
@@ -19,7 +21,7 @@ def provenance() -> dict[str, object]:
     """What a reader needs to run a result again; unknown parts are None."""
     return {
         "command": " ".join([Path(sys.argv[0]).name.replace(_MODULE, _PROGRAM), *sys.argv[1:]]),
-        "commit": _commit(),
+        "commit": commit_of(Path(__file__).parents[2]),
         "versions": {"step_ros": __version__, "python": platform.python_version()} | versions(),
         "processor": _processor(),
     }
@@ -37,14 +39,15 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _commit() -> str | None:
-    answer = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def commit_of(checkout: Path) -> str | None:
+    """A checkout's commit, with `-dirty` where what decides a result differs from it; None outside git."""
+    commit = _git(checkout, "describe", "--always", "--abbrev=12")
+    changed = _git(checkout, "status", "--porcelain", "--untracked-files=no", "--", *_DECIDING)
+    return f"{commit}-dirty" if commit and changed else commit
+
+
+def _git(checkout: Path, *words: str) -> str | None:
+    answer = subprocess.run(["git", *words], cwd=checkout, capture_output=True, text=True, check=False)
     return answer.stdout.strip() or None
 
 
