@@ -1,10 +1,28 @@
-"""Options that several commands of `step-ros` take: the fields of a dataclass, as options of each command."""
+"""Options that several commands of `step-ros` take: methods, and the fields of a dataclass as options."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+import typer
+
+
+def _words(texts: Sequence[str] | None) -> list[str] | None:
+    return texts and [word for text in texts for word in text.split()]
+
+
+Methods = Annotated[
+    list[str],
+    typer.Option(
+        "--method",
+        "--methods",
+        callback=_words,
+        help="METHOD[@CHECKPOINT][:setting=value,...], lists as 75/25; several in one text or repeated.",
+    ),
+]
 
 
 def spread(command: Callable[..., None]) -> Callable[..., None]:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from step_ros.cli_options import spread
+from step_ros.cli_options import Methods, spread
 from step_ros.paths import share_path
 from step_ros.sim.catalogue import TASK_NAMES
 
@@ -51,12 +51,7 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="JSON file of the results; one that exists is continued.")],
     task: Task = "pick_place",
     checkpoint: Checkpoint = None,
-    methods: Annotated[
-        list[str],
-        typer.Option(
-            "--method", help="METHOD[@CHECKPOINT][:setting=value,...], lists as 75/25; may be repeated."
-        ),
-    ] = COMPARED,
+    methods: Methods = COMPARED,
     episodes: Annotated[int, typer.Option(min=1, help="Episodes per method, on the same seeds.")] = 100,
     seed: FirstSeed = 0,
     precision: Annotated[str, typer.Option(help="Number format: fp32, bf16 or int8.")] = "fp32",

@@ -66,6 +66,15 @@ def test_the_methods_compared_by_default_can_be_evaluated() -> None:
     assert [parse_variant(text).label for text in cli_results.COMPARED] == cli_results.COMPARED
 
 
+@pytest.mark.parametrize("given", [["--method", "ddpm", "--method", "step"], ["--methods", "ddpm step"]])
+def test_methods_are_given_one_by_one_or_together(given: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    called: dict[str, object] = {}
+    monkeypatch.setattr("step_ros.evaluation.commands.evaluate", lambda **options: called.update(options))
+    result = CliRunner().invoke(cli.app, ["eval", "--out", "results.json", *given])
+    assert result.exit_code == 0, result.output
+    assert called["methods"] == ["ddpm", "step"]
+
+
 @pytest.mark.parametrize("given", [[], ["policy", "dataset", "--dataset", "other"]])
 def test_the_predictors_policy_and_dataset_are_given_once(given: list[str]) -> None:
     result = CliRunner().invoke(cli.app, ["train", "predictor", *given])
