@@ -12,13 +12,16 @@ openvino = pytest.importorskip("openvino")
 from step_ros.policy import openvino_engine  # noqa: E402
 from step_ros.policy.openvino_products import short_convolutions_as_products  # noqa: E402
 
+FP32 = {"INFERENCE_PRECISION_HINT": "f32"}
+"""As the engine asks for it: processors with AMX compute in bfloat16 otherwise."""
+
 
 def model(network: nn.Module, example: Tensor) -> openvino.Model:
     return openvino_engine._convert(network.requires_grad_(False), (example,))
 
 
 def answer(graph: openvino.Model, example: Tensor) -> np.ndarray:
-    return openvino_engine._core().compile_model(graph, "CPU", {})(example.numpy())[0]
+    return openvino_engine._core().compile_model(graph, "CPU", FP32)(example.numpy())[0]
 
 
 def kinds(graph: openvino.Model) -> list[str]:
