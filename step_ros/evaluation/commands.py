@@ -23,7 +23,8 @@ from step_ros.policy.policy import Policy, load_policy
 from step_ros.sim.environment import Environment
 from step_ros.sim.environments import open_environment
 
-SAVE_EVERY = 10
+SAVE_SECONDS = 10.0
+"""The file is written whole, and in a large one that takes as long as an episode."""
 _worlds: dict[tuple[str, str], Environment] = {}
 """Open in this process."""
 _in_force: dict[Policy, Variant] = {}
@@ -105,11 +106,13 @@ def evaluate(
     file.head["observations"] = _observations(checkpoint)
     deadline = time.monotonic() + 60 * max_minutes if max_minutes else float("inf")
     commit = {"commit": file.head.get("commit")}
+    saved = time.monotonic()
     try:
-        for finished, (label, result) in enumerate(_run(jobs, workers), start=1):
+        for label, result in _run(jobs, workers):
             file.episodes[label][result.seed] = dataclasses.asdict(result) | commit
-            if finished % SAVE_EVERY == 0:
+            if time.monotonic() > saved + SAVE_SECONDS:
                 file.write(baseline)
+                saved = time.monotonic()
             if time.monotonic() > deadline:
                 break
         for episode_seed in compared:
