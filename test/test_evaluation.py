@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -286,6 +287,12 @@ def test_a_result_names_the_command_however_it_was_started(monkeypatch: pytest.M
     for started in ("venv/bin/step-ros", "src/step_ros/cli.py"):
         monkeypatch.setattr(sys, "argv", [started, "eval", "--task", "pick_place"])
         assert provenance()["command"] == "step-ros eval --task pick_place"
+
+
+def test_the_command_of_a_result_can_be_pasted_into_a_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["step-ros", "eval", "--methods", "ddpm step"]
+    monkeypatch.setattr(sys, "argv", words)
+    assert shlex.split(str(provenance()["command"])) == words
 
 
 def test_a_commit_is_dirty_when_code_differs_but_not_when_results_do(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 import subprocess
 import sys
 from importlib import metadata
@@ -20,7 +21,7 @@ _PACKAGES = ("torch", "openvino", "mujoco", "numpy", "diffusers", "mink", "ros-r
 def provenance() -> dict[str, object]:
     """What a reader needs to run a result again; unknown parts are None."""
     return {
-        "command": " ".join([Path(sys.argv[0]).name.replace(_MODULE, _PROGRAM), *sys.argv[1:]]),
+        "command": shlex.join([Path(sys.argv[0]).name.replace(_MODULE, _PROGRAM), *sys.argv[1:]]),
         "commit": commit_of(Path(__file__).parents[2]),
         "versions": {"step_ros": __version__, "python": platform.python_version()} | versions(),
         "processor": _processor(),
