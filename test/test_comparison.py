@@ -17,7 +17,14 @@ from step_ros.evaluation.comparison.paper import paper_tables, usual_rows
 from step_ros.evaluation.comparison.pareto import front, pareto_plot, points
 from step_ros.evaluation.comparison.plan import read_plan
 from step_ros.evaluation.comparison.report import report
-from step_ros.evaluation.comparison.tables import Shown, motion_table, step_table, success_table, ways_table
+from step_ros.evaluation.comparison.tables import (
+    Shown,
+    motion_table,
+    overview_table,
+    step_table,
+    success_table,
+    ways_table,
+)
 from step_ros.evaluation.runs import RunFile, read_run
 from step_ros.evaluation.search import candidates, search
 from step_ros.paths import share_path
@@ -110,6 +117,15 @@ def test_a_search_keeps_the_better_part_and_names_the_best(tmp_path: Path, monke
     assert counts[0] > counts[1] > counts[2] > 1
     assert found["search"]["best"] == "ddim:timesteps=75/25"
     assert read_run(tmp_path / "s.json")["search"] == found["search"]
+
+
+def test_the_overview_shows_every_method_in_every_run_and_a_dash_where_it_was_not_run(tmp_path: Path):
+    both = shown(write_run(tmp_path / "a.json"))
+    results = {**both.results, "methods": {"ddpm": both.results["methods"]["ddpm"]}}
+    table = overview_table([shown(tmp_path / "a.json", title="one", results=results), both])
+    assert cells(table, "method") == ["method", "one", "pick_place"]
+    assert cells(table, "STEP-2") == ["STEP-2", "-", "90.0"]
+    assert cells(table, "DDPM-100") == ["DDPM-100", "100.0", "100.0"]
 
 
 def test_the_success_table_gives_the_paired_difference_and_every_cost(tmp_path: Path):

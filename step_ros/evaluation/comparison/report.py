@@ -14,6 +14,7 @@ from step_ros.evaluation.comparison.plan import Plan, Run
 from step_ros.evaluation.comparison.tables import (
     Shown,
     motion_table,
+    overview_table,
     source_line,
     step_table,
     success_table,
@@ -36,8 +37,8 @@ def report(
 
     Args:
         results: files of `step-ros eval`.
-        page: also fill the generated parts of this page: `success`, `step`, `motion`, `ways`, `pareto`,
-            `paper`, `ablations`.
+        page: also fill the generated parts of this page: `overview`, `success`, `step`, `motion`, `ways`,
+            `pareto`, `paper`, `ablations`.
         plan: description of the published set, which knows titles, names and their order; without it methods
             are called as they were on the command line.
 
@@ -64,7 +65,8 @@ def report(
         plots[out / ABLATION_PLOT] = ablation_plot(ablations)
     for plot, content in plots.items():
         plot.write_bytes(content)
-    titles = {"success": "Success and cost", "step": "STEP against each of the others"}
+    titles = {"overview": "Success at a glance, %"}
+    titles |= {"success": "Success and cost", "step": "STEP against each of the others"}
     titles |= {"motion": "Motion, and distance to DDPM", "ways": "Which way"}
     titles |= {"pareto": "Success against time", "paper": "Beside the paper's tables"}
     titles |= {"ablations": "STEP's parts and settings"}
@@ -101,6 +103,7 @@ def _parts(runs: Sequence[Shown], ablations: Sequence[Shown], plots: Path, folde
         success(ablations),
     ]
     return {
+        "overview": overview_table(runs) if runs else none,
         "success": success(runs) or none,
         "step": _sections(step) or "No run of STEP beside another method.",
         "pareto": image("Success against milliseconds a cycle, one panel per task", PLOT) if runs else none,

@@ -1,4 +1,4 @@
-"""Runs as Markdown tables: success and cost, motion and agreement with DDPM, and ways of doing it."""
+"""Runs as Markdown tables: all at a glance, success and cost, motion and distance to DDPM, which way."""
 
 from __future__ import annotations
 
@@ -53,6 +53,22 @@ class Shown:
         summaries = [entry["summary"] for entry in self.results["methods"].values()]
         alone = all("alone_ms_median" in other for other in summaries)
         return summary["alone_ms_median" if alone else "policy_ms_median"]
+
+
+def overview_table(runs: Sequence[Shown]) -> str:
+    """Success in per cent of every method (rows) in every run (columns), a dash where it was not run.
+
+    Rows stand in the order of the run with the most methods, then as the others bring more.
+    """
+    fullest = sorted(runs, key=lambda run: -len(run.methods))
+    methods = dict.fromkeys(name for run in fullest for name in run.methods)
+
+    def cell(run: Shown, name: str) -> str:
+        entry = run.methods.get(name)
+        return share(entry["summary"]["success_rate"], None) if entry else NONE
+
+    rows = ([name, *(cell(run, name) for run in runs)] for name in methods)
+    return table(["method", *(run.title for run in runs)], rows)
 
 
 def success_table(run: Shown) -> str:
