@@ -170,7 +170,7 @@ class _Maker:
         if not all(path.exists() for path in part.makes):
             return False
         if part.complete:
-            return all(part.complete in json.loads(path.read_text()) for path in part.makes)
+            return all(part.completes(json.loads(path.read_text())) for path in part.makes)
         stamp = self._stamp(part)
         return stamp.exists() and stamp.read_text() == _text(part)
 

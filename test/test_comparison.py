@@ -403,6 +403,18 @@ def test_a_step_with_several_files_is_finished_when_each_of_them_is(tmp_path: Pa
     assert make_results(dry=True, **arguments)
 
 
+@pytest.mark.parametrize(("finals", "finished"), [(100, False), (500, True)])
+def test_a_step_is_unfinished_while_its_file_was_made_with_other_settings(
+    tmp_path: Path, finals: int, finished: bool
+):
+    with_settings = PLAN.replace("complete: search", "complete: {settings: {finals: 500}}")
+    arguments = {"plan": plan_file(tmp_path, with_settings), "out": tmp_path / "comparison"}
+    found = tmp_path / "tuning" / "found.json"
+    found.parent.mkdir()
+    found.write_text(json.dumps({"settings": {"finals": finals, "seed": 0}}))
+    assert make_results(dry=True, only=["search"], **arguments) is finished
+
+
 def test_what_is_unfinished_is_listed_and_left_alone_by_a_dry_call(tmp_path: Path, capsys):
     assert not make_results(plan_file(tmp_path), out=tmp_path / "comparison", dry=True)
     listed = capsys.readouterr().out

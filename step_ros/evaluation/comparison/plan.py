@@ -28,14 +28,19 @@ class Step:
         commands: words of each command.
         makes: files or folders that are there afterwards.
         needs: names of steps that come first.
-        complete: a key that each of `makes`, JSON files, has once it is finished; "" if there is none.
+        complete: a key that each of `makes`, JSON files, has once it is finished, or a mapping that it holds
+            by then; "" if there is none.
     """
 
     name: str
     commands: tuple[tuple[str, ...], ...]
     makes: tuple[Path, ...]
     needs: tuple[str, ...] = ()
-    complete: str = ""
+    complete: str | Mapping[str, object] = ""
+
+    def completes(self, content: Mapping[str, object]) -> bool:
+        """Whether the content of one of `makes` says that it is finished."""
+        return self.complete in content if isinstance(self.complete, str) else _holds(content, self.complete)
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,13 @@ def read_plan(file: Path, size: str, out: Path, work: Path) -> Plan:
         if unknown:
             raise ReportError(f"{file}: {part.name} needs {', '.join(unknown)}; accepted: {', '.join(steps)}")
     return Plan(steps, runs, tuple(sizes[size].get("only", ())))
+
+
+def _holds(found: object, wanted: object) -> bool:
+    """Whether a value is the wanted one, or a mapping that holds what the wanted one does."""
+    if isinstance(wanted, Mapping):
+        return isinstance(found, Mapping) and all(_holds(found.get(key), wanted[key]) for key in wanted)
+    return found == wanted
 
 
 def _step(name: str, step: Mapping, templates: Mapping, values: Mapping[str, object]) -> Step:
