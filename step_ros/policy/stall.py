@@ -4,7 +4,8 @@ The paper looks at commands: stalled when two executed chunks are almost the sam
 intended pause and misses an arm that is told to move and does not. So the rule can look at the robot instead,
 or at both. What follows is the method's business (Eq. 14) but for the push, an answer without anything to
 tune: what is missing of the motion that was asked for is added to the next chunks, more with every cycle,
-until the joints move. All values are normalised actions: 1 is half the range of the training data.
+until the joints move. Then it ends at once: what is left of a push carries the arm past its target. All
+values are normalised actions: 1 is half the range of the training data.
 """
 
 from __future__ import annotations
@@ -16,11 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from step_ros.policy.settings import Settings
-
-FALL = 0.5
-"""What is left of a push after a cycle that was not stalled."""
-_GONE = 1e-3
-"""A push below this is over."""
 
 
 def stall_distance(executed: tuple[NDArray, ...]) -> float | None:
@@ -149,12 +145,9 @@ class StallRule:
 
     def _pushed(self, push: NDArray | None, stuck: Motion | None) -> NDArray | None:
         """The push after a cycle that was stalled with this motion, or was not (None)."""
-        if stuck is None:
-            push = None if push is None else FALL * push
-        else:
-            push = (0.0 if push is None else push) + self.gain * (stuck.asked - stuck.made)
-        if push is None or self.limit == 0.0 or np.abs(push).max() < _GONE:
+        if stuck is None or self.limit == 0.0:
             return None
+        push = (0.0 if push is None else push) + self.gain * (stuck.asked - stuck.made)
         return np.clip(push, -self.limit, self.limit)
 
 
