@@ -86,6 +86,20 @@ def test_an_interrupted_and_resumed_run_ends_where_an_uninterrupted_one_does(tmp
     assert resumed.weights == pytest.approx(whole.weights, abs=1e-7)
 
 
+def test_a_resumed_run_draws_the_dropout_that_it_would_have_drawn(tmp_path):
+    def dropped(at=None):
+        objective = interrupted_at(at)
+        objective.model = nn.Sequential(objective.model, nn.Dropout(0.5))
+        return objective
+
+    whole, _ = run(tmp_path / "whole", dropped())
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "parts", dropped(33))
+    torch.manual_seed(1)
+    resumed, _ = run(tmp_path / "parts", dropped())
+    assert resumed.weights == pytest.approx(whole.weights, abs=1e-7)
+
+
 def test_interrupts_are_handled_as_before_once_the_run_is_over(tmp_path):
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):

@@ -225,6 +225,8 @@ class _Run:
             "model": self.objective.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "ema": self.ema.state_dict() if self.ema else None,
+            # Dropout and the prior's latents are drawn from torch's own stream (on a GPU from the GPU's).
+            "random": torch.get_rng_state(),
         }
         beside = self.state_path.with_name(self.state_path.name + ".part")
         torch.save(state, beside)
@@ -259,6 +261,8 @@ class _Run:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.ema:
             self.ema.load_state_dict(state["ema"])
+        if "random" in state:  # not in runs that were begun before it was saved
+            torch.set_rng_state(state["random"].cpu())
         self.iteration, self.curve = state["iteration"], state["curve"]
         self._saved_at, self._minutes_before, self._started = (
             self.iteration,
